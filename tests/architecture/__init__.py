@@ -1,0 +1,1 @@
+"""Rules about the code base itself: layers, sizes, generated pages, words."""
