@@ -65,7 +65,7 @@ def say(line: str) -> None:
 def create(environment: Environment) -> None:
     version = ".".join(map(str, sys.version_info[:3]))
     say(f"making an environment in {environment.folder} with Python {version}")
-    command = [sys.executable, "-m", "venv", "--clear", environment.folder]
+    command = [sys.executable, "-m", "venv", "--clear", str(environment.folder)]
     if subprocess.run(command, check=False).returncode != 0:
         message = (
             f"{sys.executable} could not make a virtual environment; its own message is above."
@@ -75,9 +75,9 @@ def create(environment: Environment) -> None:
 
 def pip(environment: Environment, *arguments: str | Path, total: int = 0) -> None:
     """Run pip; with a total, count the packages aloud instead of showing pip's own lines."""
-    command = [environment.python, "-m", "pip", "install", "--disable-pip-version-check"]
+    command = [str(environment.python), "-m", "pip", "install", "--disable-pip-version-check"]
     process = subprocess.Popen(
-        [*command, "--no-input", "--progress-bar", "off", "--no-deps", *arguments],
+        [*command, "--no-input", "--progress-bar", "off", "--no-deps", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
