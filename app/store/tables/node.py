@@ -1,0 +1,177 @@
+"""The tables added beside v0.7.0's: merged state, names, the log, vectors, identity."""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from app.store.tables.schema_metadata import metadata
+from app.store.tables.types import COUNTER, JsonText, Timestamp
+
+memory_state = Table(
+    "memory_state",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column(
+        "state", LargeBinary, nullable=False, comment="the registers of one memory, canonical CBOR"
+    ),
+    Column("row_hash", LargeBinary, nullable=False, comment="SHA-256 over what the digest covers"),
+    Column(
+        "collected",
+        COUNTER,
+        nullable=False,
+        server_default=text("0"),
+        comment="1 after this node moved the expired row to the archive; local, in no digest",
+    ),
+)
+
+record_state = Table(
+    "record_state",
+    metadata,
+    Column("kind", Text, nullable=False, comment="link, alias, standard, member or pending"),
+    Column("key", Text, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("row_hash", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("kind", "key"),
+)
+
+name_claims = Table(
+    "name_claims",
+    metadata,
+    Column("namespace", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("memory_id", Text, nullable=False),
+    Column(
+        "stamp",
+        Text,
+        nullable=False,
+        comment="stamp of the claim; the least one of a live claimant wins",
+    ),
+    PrimaryKeyConstraint("namespace", "title", "memory_id"),
+    sqlite_with_rowid=False,
+)
+
+text_duplicates = Table(
+    "text_duplicates",
+    metadata,
+    Column("text_hash", LargeBinary, nullable=False, comment="hash of the normalised text"),
+    Column("memory_id", Text, nullable=False),
+    PrimaryKeyConstraint("text_hash", "memory_id"),
+    sqlite_with_rowid=False,
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("stamp", Text, nullable=False),
+    Column("deleted_at", Timestamp, nullable=False),
+)
+
+digest_buckets = Table(
+    "digest_buckets",
+    metadata,
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, nullable=False),
+)
+
+log_origins = Table(
+    "log_origins",
+    metadata,
+    Column("origin_no", Integer, primary_key=True),
+    Column("origin", Text, nullable=False, unique=True, comment="node id and epoch"),
+    Column("is_self", Integer, nullable=False, server_default=text("0")),
+    Column(
+        "head_seq",
+        COUNTER,
+        nullable=False,
+        server_default=text("0"),
+        comment="also the receive cursor",
+    ),
+    Column("head_hash", LargeBinary),
+    Column("head_hlc", COUNTER, nullable=False, server_default=text("0")),
+)
+
+log_entries = Table(
+    "log_entries",
+    metadata,
+    Column(
+        "apply_no",
+        COUNTER,
+        primary_key=True,
+        comment="local order of application; followers' cursor",
+    ),
+    Column("origin_no", Integer, nullable=False),
+    Column("seq", COUNTER, nullable=False),
+    Column("hlc", COUNTER, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("header", LargeBinary, nullable=False),
+    Column("payload", LargeBinary, comment="NULL once purged, or when the entry is a hole"),
+    Column("payload_hash", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    UniqueConstraint("origin_no", "seq"),
+    sqlite_autoincrement=True,
+)
+
+log_members = Table(
+    "log_members",
+    metadata,
+    Column("node_id", Text, primary_key=True),
+    Column("state", Text, nullable=False, comment="joined, left or expired"),
+    Column("detail", JsonText, nullable=False, server_default="{}"),
+    Column("updated_at", Timestamp, nullable=False),
+)
+
+member_cursors = Table(
+    "member_cursors",
+    metadata,
+    Column("node_id", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("seq", COUNTER, nullable=False),
+    PrimaryKeyConstraint("node_id", "origin"),
+)
+
+log_quarantine = Table(
+    "log_quarantine",
+    metadata,
+    Column("origin", Text, nullable=False),
+    Column("seq", COUNTER, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("received_at", Timestamp, nullable=False),
+    Column("retry_at", Timestamp),
+    PrimaryKeyConstraint("origin", "seq"),
+)
+
+memory_vectors = Table(
+    "memory_vectors",
+    metadata,
+    Column("no", COUNTER, primary_key=True, comment="key of the vector in the HNSW index"),
+    Column("memory_id", Text, nullable=False, unique=True),
+    Column("stamp", Text, nullable=False),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("dim", Integer, nullable=False),
+    Column("vector", LargeBinary, nullable=False, comment="float16, little endian"),
+    sqlite_autoincrement=True,
+)
+
+store_identity = Table(
+    "store_identity",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("store_id", Text, nullable=False),
+    Column("node_id", Text, nullable=False),
+    Column("epoch", COUNTER, nullable=False),
+    Column("boot_token", Text, nullable=False),
+    CheckConstraint("id = 1", name="store_identity_single_row"),
+)
