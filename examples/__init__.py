@@ -1,0 +1,1 @@
+"""Things to run against a node; nothing in the service imports them."""
