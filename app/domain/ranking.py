@@ -1,0 +1,248 @@
+"""How recalled rows are scored, ordered and cut. Pure arithmetic over at most a few hundred rows.
+
+Two sets of weights. `Weights.FUSED` is ours (ADR "recall fusion" tells how it was chosen);
+`Weights.V070` is v0.7.0's, formula by formula (semantics 5.3 to 5.6), for `legacy_scoring`.
+Every score is finite, and never falls when a leg's score rises.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+_SECONDS_A_DAY: Final = 86_400.0
+_UNKNOWN_TIER: Final = "mid"
+
+# semantics 5.3
+_PRIORITY_WEIGHT: Final = 0.5
+_ACCESS_WEIGHT: Final = 0.1
+_ACCESSES_COUNTED_MAX: Final = 50
+_CONFIDENCE_WEIGHT: Final = 2.0
+_TIER_BONUS: Final = {"short": 0.0, "mid": 1.0, "long": 3.0}
+_RECENCY_PER_DAY: Final = 0.1
+
+# semantics 5.5
+_SHORT_CONTENT_BYTES: Final = 500
+_LONG_CONTENT_BYTES: Final = 5_000
+_SHORT_COSINE_WEIGHT: Final = 0.50
+_LONG_COSINE_WEIGHT: Final = 0.15
+_HALF_LIFE_DAYS: Final = {"short": 7.0, "mid": 30.0, "long": 365.0}
+_HALF_LIFE_DAYS_MIN: Final = 0.1
+_HALF_LIFE_DAYS_MAX: Final = 36_500.0
+
+# semantics 5.6
+_PROXIMITY_PER_LEVEL: Final = 0.3
+_SESSION_BOOST: Final = 0.05
+_SESSION_RING: Final = 50
+
+COSINE_FLOOR: Final = 0.2  # semantics 5.4: below it a vector says nothing
+
+_PRIORITY_MAX: Final = 10
+
+
+class Weights(StrEnum):
+    """Which formula makes one score of two legs."""
+
+    FUSED = "fused"
+    V070 = "v070"
+
+
+@dataclass(frozen=True, slots=True)
+class HalfLives:
+    """Days after which a row's score is halved, by tier; clamped to 0.1 - 36,500."""
+
+    short: float = _HALF_LIFE_DAYS["short"]
+    mid: float = _HALF_LIFE_DAYS["mid"]
+    long: float = _HALF_LIFE_DAYS["long"]
+
+    def of(self, tier: str) -> float:
+        days = {"short": self.short, "mid": self.mid, "long": self.long}.get(tier, self.mid)
+        return min(max(days, _HALF_LIFE_DAYS_MIN), _HALF_LIFE_DAYS_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Everything about scoring that an operator may change.
+
+    `half_lives` None switches decay off, as v0.7.0's `legacy_scoring = true` does.
+    """
+
+    weights: Weights = Weights.FUSED
+    half_lives: HalfLives | None = field(default_factory=HalfLives)
+    text_weight: float = 2.0
+    vector_weight: float = 1.0
+    importance_weight: float = 0.1
+
+    @staticmethod
+    def legacy() -> Scoring:
+        """v0.7.0 under `legacy_scoring = true`: its weights, no decay."""
+        return Scoring(weights=Weights.V070, half_lives=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What scoring needs of one row.
+
+    `text_score` is the text leg's (larger is better; None: that leg did not find it), `cosine`
+    the similarity to the query (None: no vector).
+    """
+
+    id: str
+    tier: str
+    namespace: str
+    priority: int
+    access_count: int
+    confidence: float
+    created_at: datetime
+    updated_at: datetime
+    content_bytes: int
+    text_score: float | None = None
+    cosine: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A row's place in an answer."""
+
+    id: str
+    score: float
+    cosine: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetCut:
+    """How many of the first rows fit, and what they cost in tokens."""
+
+    kept: int
+    tokens_used: int
+    tokens_remaining: int
+    dropped: int
+    overflow: bool
+
+
+def rank(
+    candidates: Sequence[Candidate],
+    scoring: Scoring,
+    now: datetime,
+    *,
+    hybrid: bool,
+    namespace: str | None = None,
+    session: Collection[str] = (),
+) -> list[Ranked]:
+    """Best first; equal scores by id, so that two nodes with the same rows answer alike."""
+    relevance = _v070 if scoring.weights is Weights.V070 else _fused
+    scores = relevance(candidates, scoring, now, hybrid=hybrid)
+    ranked = [
+        Ranked(
+            candidate.id,
+            score * namespace_proximity(namespace, candidate.namespace)
+            + (_SESSION_BOOST if candidate.id in session else 0.0),
+            candidate.cosine,
+        )
+        for candidate, score in zip(candidates, scores, strict=True)
+    ]
+    ranked.sort(key=lambda row: (-row.score, row.id))
+    return ranked
+
+
+def search_score(candidate: Candidate, now: datetime) -> float:
+    """The order of `/search` (http-api 3.3): v0.7.0's keyword score without the tier bonus."""
+    importance = (
+        _PRIORITY_WEIGHT * candidate.priority
+        + _ACCESS_WEIGHT * min(candidate.access_count, _ACCESSES_COUNTED_MAX)
+        + _CONFIDENCE_WEIGHT * candidate.confidence
+    )
+    recency = 1.0 / (1.0 + _RECENCY_PER_DAY * age_days(candidate.updated_at, now))
+    return (candidate.text_score or 0.0) + importance + recency
+
+
+def keyword_score(candidate: Candidate, now: datetime) -> float:
+    """v0.7.0's keyword score of recall (semantics 5.3)."""
+    return search_score(candidate, now) + _TIER_BONUS.get(candidate.tier, 0.0)
+
+
+def cosine_weight(content_bytes: int) -> float:
+    """v0.7.0's share of the vector in the blend (semantics 5.5): long texts blur their vector."""
+    span = _LONG_CONTENT_BYTES - _SHORT_CONTENT_BYTES
+    along = min(max((content_bytes - _SHORT_CONTENT_BYTES) / span, 0.0), 1.0)
+    return _SHORT_COSINE_WEIGHT + along * (_LONG_COSINE_WEIGHT - _SHORT_COSINE_WEIGHT)
+
+
+def age_days(instant: datetime, now: datetime) -> float:
+    """Days since `instant`; a stamp from the future is new, not negative."""
+    return max((now - instant).total_seconds() / _SECONDS_A_DAY, 0.0)
+
+
+def decay(tier: str, created_at: datetime, now: datetime, half_lives: HalfLives | None) -> float:
+    """exp(-ln 2 * age / half-life), in 0..1 (semantics 5.5); 1 when decay is off."""
+    if half_lives is None:
+        return 1.0
+    return math.exp(-math.log(2.0) * age_days(created_at, now) / half_lives.of(tier))
+
+
+def namespace_proximity(asked: str | None, held: str) -> float:
+    """1 / (1 + 0.3 * levels above the asked one), for a hierarchical namespace (semantics 5.6)."""
+    if asked is None or "/" not in asked:
+        return 1.0
+    levels = max(asked.count("/") - held.count("/"), 0)
+    return 1.0 / (1.0 + _PROXIMITY_PER_LEVEL * levels)
+
+
+def remember(ring: deque[str], ids: Sequence[str]) -> None:
+    """Note what a session was answered, keeping its newest 50 ids (semantics 5.6)."""
+    for memory_id in ids:
+        if memory_id in ring:
+            ring.remove(memory_id)
+        ring.append(memory_id)
+    while len(ring) > _SESSION_RING:
+        ring.popleft()
+
+
+def cut_to_budget(token_counts: Sequence[int], budget_tokens: int) -> BudgetCut:
+    """Take rows in order until the next would not fit (semantics 5.6, http-api 3.3).
+
+    A budget above 0 keeps at least the first row; only then may the sum exceed it (`overflow`).
+    A budget of 0 keeps nothing and is no overflow.
+    """
+    kept = used = 0
+    for count in token_counts if budget_tokens > 0 else ():
+        if used + count > budget_tokens:
+            break
+        used += count
+        kept += 1
+    overflow = budget_tokens > 0 and kept == 0 and len(token_counts) > 0
+    if overflow:
+        kept, used = 1, token_counts[0]
+    return BudgetCut(
+        kept=kept,
+        tokens_used=used,
+        tokens_remaining=max(budget_tokens - used, 0),
+        dropped=len(token_counts) - kept,
+        overflow=overflow,
+    )
+
+
+def _v070(
+    candidates: Sequence[Candidate], scoring: Scoring, now: datetime, *, hybrid: bool
+) -> list[float]:
+    keyword = [
+        keyword_score(candidate, now) if candidate.text_score is not None else 0.0
+        for candidate in candidates
+    ]
+    if not hybrid:
+        return keyword
+    best = max(1.0, *keyword) if keyword else 1.0
+    scores: list[float] = []
+    for candidate, score in zip(candidates, keyword, strict=True):
+        weight = cosine_weight(candidate.content_bytes)
+        blended = weight * (candidate.cosine or 0.0) + (1.0 - weight) * score / best
+        faded = decay(candidate.tier, candidate.created_at, now, scoring.half_lives)
+        scores.append(blended * faded)
+    return scores

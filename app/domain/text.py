@@ -1,0 +1,128 @@
+"""Text as recall sees it: clean queries, function words, title likeness, equal texts, token counts.
+
+Pure. What a store's own tokenizer makes of these words is the store's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+# FTS5's own words: bare, they would be operators (http-api 3.3).
+_OPERATORS: Final = frozenset({"AND", "OR", "NOT", "NEAR"})
+# FTS5's own signs (http-api 3.3). v0.7.0 deletes them, which turns "open(path)" into the unknown
+# word "openpath"; here they separate words as they do in the index.
+_SIGNS: Final = str.maketrans(dict.fromkeys('"*^{}():|+', " "))
+_WORDS: Final = re.compile(r"[^\W_]+")
+# Unicode categories that no reader sees: controls, formats (zero-width, bidi), lone surrogates.
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs"})
+_SENTENCE_END: Final = " .!?;,"
+
+# English words that carry grammar instead of subject. Also what an apostrophe leaves behind
+# ("don't" is indexed as "don" and "t").
+STOP_WORDS: Final = frozenset(
+    """
+    a an the this that these those some any each every either neither both all such same other
+    another no nor not none only own
+    i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his
+    himself she her hers herself it its itself they them their theirs themselves one ones
+    who whom whose which what when where why how whether
+    am is are was were be been being do does did doing done have has had having will would shall
+    should can could may might must ought let lets get gets got getting
+    and or but if then else than because as so while although though unless until since once
+    of at by for with without about against between into through during before after above below
+    to from up down in out on off over under again further within upon across along toward towards
+    among onto per via
+    here there now just also too very more most much many few less least quite rather really
+    still even ever never always often already yet
+    s t d m ll re ve don doesn didn isn aren wasn weren hasn haven hadn won wouldn shouldn couldn
+    cannot ain mustn needn
+    please something anything nothing everything someone anyone
+    """.split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A cleaned query: never a character or word that an index could read as an operator.
+
+    `tokens` are what whitespace separated, `words` the letters-and-digits runs in them in lower
+    case, each once, in order.
+    """
+
+    tokens: tuple[str, ...]
+    words: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.words
+
+    @property
+    def content_words(self) -> tuple[str, ...]:
+        """`words` without function words; all of them when there is nothing else."""
+        return tuple(word for word in self.words if word not in STOP_WORDS) or self.words
+
+
+def parse_query(text: str) -> Query:
+    """Clean a person's query (http-api 3.3): invisible characters, operators and signs go."""
+    # Composed, so that a letter and its accent are one letter, as they are in the index.
+    composed = unicodedata.normalize("NFC", text)
+    visible = "".join(_visible(character) for character in composed)
+    kept: list[str] = []
+    for token in visible.split():
+        if token in _OPERATORS:
+            continue
+        kept.extend(part for part in token.translate(_SIGNS).split() if _WORDS.search(part))
+    lowered = (word.lower() for token in kept for word in _WORDS.findall(token))
+    return Query(tuple(kept), tuple(dict.fromkeys(lowered)))
+
+
+def fts5_all_of(query: Query) -> str | None:
+    """The FTS5 expression that wants every token; None when nothing can match."""
+    return " ".join(quoted(token) for token in query.tokens) or None
+
+
+def fts5_any_of(words: tuple[str, ...]) -> str | None:
+    """The FTS5 expression that wants one of the words; None when nothing can match."""
+    return " OR ".join(quoted(word) for word in words) or None
+
+
+def quoted(word: str) -> str:
+    """One FTS5 string: nothing inside it is an operator."""
+    return '"' + word.replace('"', '""') + '"'
+
+
+def title_likeness(left: str, right: str) -> float:
+    """Jaccard index of two titles' words without function words (semantics 5.10), 0 to 1."""
+    left_words = _title_words(left)
+    right_words = _title_words(right)
+    union = left_words | right_words
+    return len(left_words & right_words) / len(union) if union else 0.0
+
+
+def equal_text_key(text: str) -> bytes:
+    """32 bytes that two texts share when a reader would call them the same.
+
+    Equal up to case, width and ligature variants (NFKC), whitespace, invisible characters and the
+    sentence's last mark. Other punctuation counts: "x < y" is not "x > y".
+    """
+    visible = "".join(_visible(character) for character in unicodedata.normalize("NFKC", text))
+    plain = " ".join(visible.casefold().split()).rstrip(_SENTENCE_END)
+    return hashlib.sha256(plain.encode()).digest()
+
+
+def _title_words(title: str) -> frozenset[str]:
+    words = {word.casefold() for word in _WORDS.findall(title)}
+    return frozenset(words - STOP_WORDS) or frozenset(words)
+
+
+def _visible(character: str) -> str:
+    if character.isascii():
+        return character if character.isprintable() else " "
+    category = unicodedata.category(character)
+    if category not in _INVISIBLE:
+        return character
+    return " " if category == "Cc" else ""

@@ -1,0 +1,32 @@
+"""`member`: a node joined, left, or was declared expired."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from app.log.kinds.effect import Effect, refuse, text
+from app.log.registers import Written
+from app.log.state import EntityKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.log.canonical import Value
+    from app.log.hlc import Stamp
+
+_STATES: Final = frozenset({"joined", "left", "expired"})
+
+
+class Member:
+    """Payload `{"node_id", "state", "detail"}`."""
+
+    name = "member"
+
+    def effects(self, payload: Mapping[str, Value], stamp: Stamp) -> Sequence[Effect]:
+        """The last word on a node's membership."""
+        state = text(payload, "state")
+        if state not in _STATES:
+            raise refuse(f"unknown membership {state!r}")
+        value: list[Value] = [state, payload.get("detail")]
+        key = EntityKey("member", text(payload, "node_id"))
+        return (Effect(key, {"membership": Written(value, stamp)}),)

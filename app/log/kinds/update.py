@@ -1,0 +1,43 @@
+"""`update`: some registers of a memory that exists. Never writes its life or its owner's claim."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from app.log.kinds.effect import Effect
+from app.log.kinds.memory_writes import memory_effect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.log.canonical import Value
+    from app.log.hlc import Stamp
+
+UPDATABLE: Final = frozenset(
+    {
+        "name",
+        "body",
+        "tags",
+        "priority",
+        "confidence",
+        "owner",
+        "tier",
+        "expires",
+        "updates",
+        "updated",
+        "kind",
+        "depth",
+        "persona",
+        "atoms",
+    },
+)
+
+
+class Update:
+    """Payload `{"memory": write}`."""
+
+    name = "update"
+
+    def effects(self, payload: Mapping[str, Value], stamp: Stamp) -> Sequence[Effect]:
+        """The registers given; a deleted memory stays deleted."""
+        return (memory_effect(payload.get("memory"), stamp, allowed=UPDATABLE),)

@@ -1,0 +1,312 @@
+"""What a store is: reads in the field's words, and one way to write.
+
+A write is a command. The adapter's single writer gives it a view of the merged
+state, inside the transaction that will hold its entries; the command decides,
+purely, which entries to append. So a check (is the name free, is the version
+current, is there quota left) and the write that depends on it cannot be torn
+apart, and a command that refuses fails alone while its batch commits.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from app.store.sql.archive import ArchiveReads
+from app.store.sql.links import LinkReads
+from app.store.sql.memories import MemoryReads
+from app.store.sql.namespaces import NamespaceReads
+from app.store.sql.records import RecordReads
+from app.store.sql.statistics import StatisticsReads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from app.domain.memory import Memory
+    from app.log.cursor import VectorClock
+    from app.log.entry import Draft, Entry
+    from app.log.names import Name
+    from app.log.projection import Snapshot
+    from app.log.registers import Cells
+    from app.log.state import EntityKey
+    from app.store.sql.filters import MemoryFilter
+    from app.store.sql.selects import SqlValue
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a write costs an agent in a namespace (semantics 9)."""
+
+    agent_id: str
+    namespace: str
+    memories: int = 0
+    storage_bytes: int = 0
+    links: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaLimits:
+    """Per agent; None is unlimited. Defaults for rows that do not exist yet."""
+
+    memories_per_day: int | None
+    storage_bytes: int | None
+    links_per_day: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRow:
+    """A row of a table that is this node's own (a subscription): put, or deleted with None."""
+
+    table: str
+    key: Mapping[str, SqlValue]
+    values: Mapping[str, SqlValue] | None
+
+
+class View(Protocol):
+    """The state as this command sees it: committed rows plus the batch so far."""
+
+    @property
+    def now(self) -> str:
+        """The batch's time, canonical text."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """Who appends."""
+        ...
+
+    def snapshot(self, memory_id: str) -> Snapshot | None:
+        """A memory, whatever its life; None if unknown, partial or purged."""
+        ...
+
+    def holder(self, namespace: str, title: str) -> Snapshot | None:
+        """Who holds a name, live; possibly expired (see `Snapshot.is_current`)."""
+        ...
+
+    def cells(self, key: EntityKey) -> Cells | None:
+        """The state of a link, alias, standard, …"""
+        ...
+
+    def charge(self, cost: Charge, limits: QuotaLimits) -> None:
+        """Count a cost; taken back when the command fails.
+
+        Raises:
+            QuotaExceededError: with `limit`, `current`, `max` and `agent_id`.
+        """
+        ...
+
+    def same_text(self, text_hash: bytes) -> Sequence[str]:
+        """Ids of live memories with this normalised text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a command will look at, to be read in bulk. Leaving something out only costs time."""
+
+    memories: Sequence[str] = ()
+    names: Sequence[Name] = ()
+    keys: Sequence[EntityKey] = ()
+    quotas: Sequence[tuple[str, str]] = ()
+    text_hashes: Sequence[bytes] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decided(Generic[T]):
+    """What a command decided: entries to append, own rows, and the answer.
+
+    `result` is called after the entries are applied, with the view that shows them.
+    """
+
+    result: Callable[[View], T]
+    drafts: Sequence[Draft] = ()
+    rows: Sequence[LocalRow] = ()
+
+
+class Command(Protocol[T_co]):
+    """A write."""
+
+    @property
+    def needs(self) -> Needs:
+        """What to prefetch."""
+        ...
+
+    def decide(self, view: View) -> Decided[T_co]:
+        """Pure. Runs in the writer, so a few microseconds at most, no I/O.
+
+        Raises:
+            AiMemoryError: refused; nothing of this command is kept.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt(Generic[T]):
+    """A committed command: durable on this node when this value exists.
+
+    `seq` is the last entry's number, None when the command appended nothing.
+    """
+
+    result: T
+    origin: str
+    seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An entry that this node will not apply, kept in quarantine."""
+
+    origin: str
+    seq: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignOutcome:
+    """What became of a batch: durable up to here, and who was refused (decision on acks)."""
+
+    decided_up_to: Mapping[str, int]
+    refused: Sequence[Refusal]
+    applied: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredId:
+    """A retriever's hit; greater scores are better."""
+
+    id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one recall's row leaves behind, to be coalesced into a touch."""
+
+    memory_id: str
+    accesses: int
+    accessed_at: str
+    expires_at: str | None
+    """The later expiry that the access earns, if the row has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unembedded:
+    """A live memory without a current vector."""
+
+    memory_id: str
+    content_hash: bytes
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """What operators ask of a store."""
+
+    backend: str
+    location: str
+    origin: str
+    clock: VectorClock
+    schema_version: int
+    vectors: int
+    vectors_outside_index: int
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+class Store(
+    MemoryReads,
+    LinkReads,
+    ArchiveReads,
+    NamespaceReads,
+    RecordReads,
+    StatisticsReads,
+):
+    """A store. Reads never wait for the writer."""
+
+    @abstractmethod
+    async def submit(self, command: Command[T]) -> Receipt[T]:
+        """Run one command in the next batch; returns once it is durable.
+
+        Raises:
+            AiMemoryError: what the command refused with, or why the store cannot write.
+        """
+
+    @abstractmethod
+    async def submit_all(
+        self, commands: Sequence[Command[T]]
+    ) -> Sequence[Receipt[T] | Exception]:
+        """Run many commands in order, in as few batches as fit; each fails alone."""
+
+    @abstractmethod
+    async def append_foreign(self, entries: Sequence[Entry]) -> ForeignOutcome:
+        """Append a peer's entries, contiguous per origin, in one transaction.
+
+        Known entries are skipped. A malformed or future-dated one goes to quarantine and the
+        cursor passes it; a gap ends that origin's part of the batch.
+
+        Raises:
+            StoreUnavailableError: nothing was kept.
+        """
+
+    @abstractmethod
+    async def log_after(self, origin: str, seq: int, limit: int) -> Sequence[Entry]:
+        """Entries of one origin after `seq`, in order."""
+
+    @abstractmethod
+    async def applied_after(self, apply_no: int, limit: int) -> Sequence[tuple[int, Entry]]:
+        """Entries in this store's own order of application, for followers."""
+
+    @abstractmethod
+    async def clock(self) -> VectorClock:
+        """What is applied here."""
+
+    @abstractmethod
+    async def digests(self) -> Sequence[bytes]:
+        """One digest a bucket; equal at equal clocks on every node."""
+
+    @abstractmethod
+    async def search_text(
+        self, query: str, chosen: MemoryFilter, limit: int, *, every_term: bool
+    ) -> Sequence[ScoredId]:
+        """Keyword hits by BM25, best first; `every_term` joins the terms with AND."""
+
+    @abstractmethod
+    async def search_vector(
+        self, vector: Sequence[float], chosen: MemoryFilter, limit: int
+    ) -> Sequence[ScoredId]:
+        """Nearest rows by cosine, best first."""
+
+    @abstractmethod
+    async def cosines(self, vector: Sequence[float], ids: Sequence[str]) -> Mapping[str, float]:
+        """Cosines of given rows, those that have a vector."""
+
+    @abstractmethod
+    async def snapshot(self, memory_id: str) -> Snapshot | None:
+        """The merged state of one memory, whatever its life."""
+
+    @abstractmethod
+    async def unembedded(self, model: str, limit: int) -> Sequence[Unembedded]:
+        """Live memories whose vector of `model` is missing or stale, oldest first."""
+
+    @abstractmethod
+    async def collect_expired(self, limit: int, *, archive: bool) -> Sequence[Memory]:
+        """Move up to `limit` expired rows out of the live table; a local, reversible projection."""
+
+    @abstractmethod
+    async def status(self) -> StoreStatus:
+        """Facts for health, capabilities and doctor."""
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Prove that the store answers and its text index is sound.
+
+        Raises:
+            StoreUnavailableError: it does not.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Drain the writer, save caches, let go of the files."""

@@ -1,0 +1,181 @@
+"""Reads of live memories: by id, by prefix, in list order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+import msgspec
+from sqlalchemy import Select, func, select
+
+from app.domain.errors import AmbiguousIdError
+from app.domain.memory import Json, Memory
+from app.store.sql.filters import MemoryFilter, conditions
+from app.store.sql.selects import Selects
+from app.store.tables import memories
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.store.sql.selects import Record
+
+_PREFIX_MATCHES_SHOWN_MAX: Final = 20
+
+MEMORY_COLUMNS: Final = tuple(
+    memories.c[name]
+    for name in (
+        "id",
+        "tier",
+        "namespace",
+        "title",
+        "content",
+        "tags",
+        "priority",
+        "confidence",
+        "source",
+        "access_count",
+        "created_at",
+        "updated_at",
+        "last_accessed_at",
+        "expires_at",
+        "metadata",
+        "reflection_depth",
+        "memory_kind",
+        "entity_id",
+        "persona_version",
+        "citations",
+        "source_uri",
+        "source_span",
+        "confidence_source",
+        "confidence_signals",
+        "confidence_decayed_at",
+        "version",
+    )
+)
+
+
+def memory_of(record: Record) -> Memory:
+    """A row of `memories` (or of the archive, whose later columns may be NULL) as a memory."""
+    text, number = cast("Mapping[str, str]", record), cast("Mapping[str, int]", record)
+    optional = cast("Mapping[str, str | None]", record)
+    return Memory(
+        id=text["id"],
+        tier=text["tier"],
+        namespace=text["namespace"],
+        title=text["title"],
+        content=text["content"],
+        tags=tuple(cast("list[str]", _json(record["tags"], []))),
+        priority=number["priority"],
+        confidence=float(number["confidence"]),
+        source=text["source"],
+        access_count=number["access_count"],
+        created_at=text["created_at"],
+        updated_at=text["updated_at"],
+        last_accessed_at=optional["last_accessed_at"],
+        expires_at=optional["expires_at"],
+        metadata=cast("dict[str, Json]", _json(record["metadata"], {})),
+        reflection_depth=number["reflection_depth"] or 0,
+        memory_kind=text["memory_kind"] or "observation",
+        entity_id=optional["entity_id"],
+        persona_version=cast("int | None", record["persona_version"]),
+        citations=tuple(cast("list[Json]", _json(record["citations"], []))),
+        source_uri=optional["source_uri"],
+        source_span=_json(record["source_span"], None),
+        confidence_source=text["confidence_source"] or "caller_provided",
+        confidence_signals=_json(record["confidence_signals"], None),
+        confidence_decayed_at=optional["confidence_decayed_at"],
+        version=number["version"] or 1,
+    )
+
+
+def _json(value: object, absent: Json) -> Json:
+    if value is None or value == "":
+        return absent
+    return cast("Json", msgspec.json.decode(cast("str", value)))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows and how many there are in all."""
+
+    memories: Sequence[Memory]
+    total: int
+
+
+class MemoryReads(Selects):
+    """Reads of the live table."""
+
+    async def get(self, memory_id: str, chosen: MemoryFilter) -> Memory | None:
+        """One memory by its exact id, if the filter lets it through."""
+        found = await self.select(
+            select(*MEMORY_COLUMNS).where(memories.c.id == memory_id, conditions(chosen)),
+        )
+        return memory_of(found[0]) if found else None
+
+    async def get_many(self, ids: Sequence[str], chosen: MemoryFilter) -> Sequence[Memory]:
+        """The memories among `ids` that the filter lets through, in the order of `ids`."""
+        if not ids:
+            return ()
+        rows = await self.select(
+            select(*MEMORY_COLUMNS).where(memories.c.id.in_(ids), conditions(chosen)),
+        )
+        by_id = {memory.id: memory for memory in map(memory_of, rows)}
+        return [by_id[one] for one in dict.fromkeys(ids) if one in by_id]
+
+    async def resolve_id(self, reference: str, chosen: MemoryFilter) -> str | None:
+        """The id that `reference` is, or that alone starts with it, among rows let through.
+
+        Raises:
+            AmbiguousIdError: several ids start with it.
+        """
+        exact = await self.select(
+            select(memories.c.id).where(memories.c.id == reference, conditions(chosen)),
+        )
+        if exact:
+            return reference
+        # A range, not LIKE, so that the primary key serves it.
+        matches = await self.select(
+            select(memories.c.id)
+            .where(
+                memories.c.id > reference,
+                memories.c.id < reference + "\U0010ffff",
+                conditions(chosen),
+            )
+            .order_by(memories.c.id)
+            .limit(_PREFIX_MATCHES_SHOWN_MAX + 1),
+        )
+        if len(matches) <= 1:
+            return cast("str", matches[0]["id"]) if matches else None
+        shown = [cast("str", row["id"]) for row in matches[:_PREFIX_MATCHES_SHOWN_MAX]]
+        listing = "\n".join(shown)
+        message = f"ambiguous ID prefix '{reference}': {len(matches)} matches\n{listing}"
+        raise AmbiguousIdError(message)
+
+    async def list_memories(self, chosen: MemoryFilter, limit: int, offset: int) -> Page:
+        """Priority, then recency, both descending (http-api 3.2)."""
+        rows = await self.select(_ordered(chosen).limit(limit).offset(offset))
+        counted = await self.select(
+            select(func.count().label("total")).select_from(memories).where(conditions(chosen)),
+        )
+        return Page([memory_of(row) for row in rows], cast("int", counted[0]["total"]))
+
+    async def oldest_first(self, chosen: MemoryFilter, limit: int, offset: int) -> Page:
+        """By creation, oldest first: exports and look-ups by source."""
+        statement = (
+            select(*MEMORY_COLUMNS)
+            .where(conditions(chosen))
+            .order_by(memories.c.created_at, memories.c.id)
+        )
+        rows = await self.select(statement.limit(limit).offset(offset))
+        counted = await self.select(
+            select(func.count().label("total")).select_from(memories).where(conditions(chosen)),
+        )
+        return Page([memory_of(row) for row in rows], cast("int", counted[0]["total"]))
+
+
+def _ordered(chosen: MemoryFilter) -> Select[*tuple[object, ...]]:
+    return (
+        select(*MEMORY_COLUMNS)
+        .where(conditions(chosen))
+        .order_by(memories.c.priority.desc(), memories.c.updated_at.desc(), memories.c.id)
+    )
