@@ -48,7 +48,7 @@ lint:
 
 types:
 	$(call phase,types)
-	@$(PY) -m mypy $(filter app migrations tests,$(CODE))
+	@$(PY) -m mypy $(CODE)
 
 layers:
 	$(call phase,layers)
