@@ -1,0 +1,22 @@
+"""The list of measurements. A new one is a file with a `MEASUREMENT`, and a line here."""
+
+from importlib import import_module
+
+from bench.measurement import Measurement
+
+# Name -> module, imported when asked for, so that one heavy import slows no other figure.
+MODULES = {
+    "baseline": "bench.baseline.raw_store",
+    "stores": "bench.load.stores",
+}
+
+
+def measurement(name: str) -> Measurement:
+    """Return the measurement of that name.
+
+    Raises:
+        KeyError: There is none.
+    """
+    found = import_module(MODULES[name]).MEASUREMENT
+    assert isinstance(found, Measurement), f"{MODULES[name]} has no MEASUREMENT"
+    return found
