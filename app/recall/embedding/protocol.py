@@ -27,9 +27,14 @@ class EmbeddingError(BackendError):
 
 
 class EmbeddingRefusedError(EmbeddingError):
-    """The backend refuses this request (key, model, input); repeating it unchanged cannot help."""
+    """The backend refuses this request; repeating it unchanged cannot help."""
 
     code = "EMBEDDING_REFUSED"
+
+    def __init__(self, message: str, *, is_about_text: bool = False, **details: object) -> None:
+        """`is_about_text`: another text may pass (as opposed to a wrong key or model)."""
+        super().__init__(message, **details)
+        self.is_about_text = is_about_text
 
 
 class EmbedderUnavailableError(FeatureMissingError):
@@ -76,13 +81,19 @@ class Embedder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Unembedded(Protocol):
     """A memory whose current text has no vector yet."""
 
-    memory_id: str
-    content_hash: bytes
-    text: str
+    @property
+    def memory_id(self) -> str: ...
+
+    @property
+    def content_hash(self) -> bytes: ...
+
+    @property
+    def text(self) -> str:
+        """What `embedding_text` makes."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +131,14 @@ def unit_vector(values: NDArray[np.floating], dim: int) -> Vector:
     Raises:
         EmbeddingError: If there are not `dim` finite components, or all are zero.
     """
-    flat = np.asarray(values, np.float32).reshape(-1)
+    flat = np.asarray(values, np.float64).reshape(-1)
     if len(flat) != dim:
         raise EmbeddingError(
             f"the model answered {len(flat)} dimensions where {dim} are configured",
             expected=dim,
             received=len(flat),
         )
-    norm = float(np.linalg.norm(flat.astype(np.float64)))
+    norm = float(np.linalg.norm(flat))
     if not np.isfinite(norm) or norm == 0.0:
         raise EmbeddingError("the model answered a vector without a direction")
     vector: Vector = (flat / norm).astype(np.float16).astype(np.float32)
