@@ -8,17 +8,18 @@ Every score is finite, and never falls when a leg's score rises.
 from __future__ import annotations
 
 import math
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from app.domain.memory import PRIORITY_MAX
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections import deque
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
 _SECONDS_A_DAY: Final = 86_400.0
-_UNKNOWN_TIER: Final = "mid"
 
 # semantics 5.3
 _PRIORITY_WEIGHT: Final = 0.5
@@ -44,7 +45,8 @@ _SESSION_RING: Final = 50
 
 COSINE_FLOOR: Final = 0.2  # semantics 5.4: below it a vector says nothing
 
-_PRIORITY_MAX: Final = 10
+_COSINE_SPAN_MIN: Final = 0.05
+_TIER_IMPORTANCE: Final = {"short": 0.0, "mid": 0.5, "long": 1.0}
 
 
 class Weights(StrEnum):
@@ -71,12 +73,14 @@ class HalfLives:
 class Scoring:
     """Everything about scoring that an operator may change.
 
-    `half_lives` None switches decay off, as v0.7.0's `legacy_scoring = true` does.
+    `half_lives` None switches decay off, as v0.7.0's `legacy_scoring = true` does. The other
+    weights count under `Weights.FUSED` only; `importance_weight` (0 to 1) is the share of a score
+    that priority, confidence, use and tier decide.
     """
 
     weights: Weights = Weights.FUSED
     half_lives: HalfLives | None = field(default_factory=HalfLives)
-    text_weight: float = 2.0
+    text_weight: float = 1.5
     vector_weight: float = 1.0
     importance_weight: float = 0.1
 
@@ -246,3 +250,45 @@ def _v070(
         faded = decay(candidate.tier, candidate.created_at, now, scoring.half_lives)
         scores.append(blended * faded)
     return scores
+
+
+def _fused(
+    candidates: Sequence[Candidate], scoring: Scoring, now: datetime, *, hybrid: bool
+) -> list[float]:
+    best_text = max((candidate.text_score or 0.0 for candidate in candidates), default=0.0)
+    best_cosine = max((candidate.cosine or 0.0 for candidate in candidates), default=0.0)
+    text_weight = max(scoring.text_weight, 0.0)
+    vector_weight = max(scoring.vector_weight, 0.0) if hybrid else 0.0
+    whole = text_weight + vector_weight
+    scores: list[float] = []
+    for candidate in candidates:
+        text = text_share(candidate.text_score, best_text)
+        vector = vector_share(candidate.cosine, best_cosine)
+        relevance = (text_weight * text + vector_weight * vector) / whole if whole else text
+        weight = min(max(scoring.importance_weight, 0.0), 1.0)
+        weighed = relevance * (1.0 - weight + weight * importance(candidate))
+        faded = decay(candidate.tier, candidate.created_at, now, scoring.half_lives)
+        scores.append(weighed * faded)
+    return scores
+
+
+def text_share(score: float | None, best: float) -> float:
+    """0..1: of the best text score in the pool. As in v0.7.0, a best below 1 counts as 1."""
+    return max(score or 0.0, 0.0) / max(best, 1.0)
+
+
+def vector_share(cosine: float | None, best: float) -> float:
+    """0..1: how far above the floor, of how far the nearest row is."""
+    span = max(best - COSINE_FLOOR, _COSINE_SPAN_MIN)
+    return min(max((cosine or 0.0) - COSINE_FLOOR, 0.0) / span, 1.0)
+
+
+def importance(candidate: Candidate) -> float:
+    """0..1: the mean of what v0.7.0's keyword score adds up, each on its own scale."""
+    parts = (
+        candidate.priority / PRIORITY_MAX,
+        candidate.confidence,
+        candidate.access_count / _ACCESSES_COUNTED_MAX,
+        _TIER_IMPORTANCE.get(candidate.tier, 0.0),
+    )
+    return sum(min(max(part, 0.0), 1.0) for part in parts) / len(parts)

@@ -17,6 +17,12 @@ _OPERATORS: Final = frozenset({"AND", "OR", "NOT", "NEAR"})
 # word "openpath"; here they separate words as they do in the index.
 _SIGNS: Final = str.maketrans(dict.fromkeys('"*^{}():|+', " "))
 _WORDS: Final = re.compile(r"[^\W_]+")
+_PIECES: Final = re.compile(
+    r"(?P<word>[^A-Za-z0-9\r\n]?[A-Za-z]+(?![^\W\d_]))|(?P<digits>\d{1,3})|(?P<letters> ?[^\W\d_]+)"
+    r"|(?P<signs> ?[!-/:-@\[-`{-~]+)|(?P<space>\s+)|(?P<pictures>[^\w\s]+)"
+)
+_COMMON_WORD_LETTERS: Final = 5
+_LONG_WORD_LETTERS: Final = 11
 # Unicode categories that no reader sees: controls, formats (zero-width, bidi), lone surrogates.
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs"})
 _SENTENCE_END: Final = " .!?;,"
@@ -112,6 +118,33 @@ def equal_text_key(text: str) -> bytes:
     visible = "".join(_visible(character) for character in unicodedata.normalize("NFKC", text))
     plain = " ".join(visible.casefold().split()).rstrip(_SENTENCE_END)
     return hashlib.sha256(plain.encode()).digest()
+
+
+def estimate_tokens(text: str) -> int:
+    """About as many as cl100k makes of `text`, when its vocabulary is not at hand.
+
+    The shapes below follow the vocabulary's own first step (letters with the sign before them,
+    digits by three, runs of other signs); lengths are fitted to its counts on English technical
+    text, where the sum is within a tenth.
+    """
+    return round(sum(_piece_tokens(match) for match in _PIECES.finditer(text)))
+
+
+def _piece_tokens(piece: re.Match[str]) -> float:
+    length = piece.end() - piece.start()
+    match piece.lastgroup:
+        case "word":
+            rare = max(length - _COMMON_WORD_LETTERS, 0)
+            attached = 0.0 if piece.group()[0].isalpha() or piece.group()[0] == " " else 0.35
+            return 1.0 + attached + 0.05 * rare + 0.2 * max(length - _LONG_WORD_LETTERS, 0)
+        case "signs":
+            return 1.0 + min(0.3 * max(length - 2, 0), 1.0)
+        case "letters":
+            return max(len(piece.group().encode("utf-8", "replace")) / 3.5, 1.0)
+        case "pictures":
+            return len(piece.group().encode("utf-8", "replace")) / 2.0
+        case _:
+            return 1.0
 
 
 def _title_words(title: str) -> frozenset[str]:

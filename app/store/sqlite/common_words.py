@@ -26,13 +26,13 @@ from app.domain.text import STOP_WORDS, quoted
 from app.store.sqlite.analysis import Analyser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     import apsw
     from numpy.typing import NDArray
 
-# Column weights of bm25: title, content, tags (ADR "text leg").
-BM25: Final = "bm25(memories_fts, 2.0, 1.0, 1.0)"
+# Column weights of bm25: title, content, tags (docs/adr, text leg).
+BM25: Final = "bm25(memories_fts, 3.0, 1.0, 1.0)"
 
 COMMON_ROWS_MIN: Final = 256
 """A word in fewer rows than this is cheaper asked than kept."""
@@ -60,7 +60,7 @@ class Postings:
 
 @dataclass(slots=True)
 class _Generation:
-    """Arrays that were taken against one tail. Replaced, never reset, so that readers keep theirs."""
+    """Arrays taken against one tail. Replaced, never reset, so that readers keep theirs."""
 
     tail: int
     first_tail: int
@@ -146,7 +146,7 @@ class CommonWords:
             "SELECT term FROM temp.memories_vocabulary WHERE doc >= ? ORDER BY doc DESC",
             (COMMON_ROWS_MIN,),
         ).fetchall()
-        for (term,) in frequent:
+        for term in (str(row[0]) for row in frequent):
             if should_stop() or generation.byte_count >= self._bytes_max:
                 break
             # A stem that is not its own stem cannot be asked for; its words load when asked.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import numpy as np
 
@@ -34,6 +34,7 @@ _LOOK_AHEAD_GROWTH: Final = 12
 _LOOKS_MAX: Final = 2
 # A falling bar finds the best rows without ordering them all.
 _BAR_STEP: Final = 0.75
+_BAR_STEPS_MAX: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +127,11 @@ def _scores_of(
 ) -> list[tuple[int, float]]:
     if not words:
         return []
-    return connection.execute(
+    found = connection.execute(
         f"SELECT rowid, -{BM25} FROM memories_fts WHERE memories_fts MATCH ? AND {condition}",  # noqa: S608 - own literals
         (fts5_any_of(words), parameter),
-    ).fetchall()
+    )
+    return cast("list[tuple[int, float]]", found.fetchall())
 
 
 def _best_allowed(
@@ -155,7 +157,7 @@ def _best_allowed(
         f"SELECT m.rowid, m.id FROM memories AS m WHERE ({where_sql})",  # noqa: S608 - the store's own
         tuple(parameters),
     )
-    return _first(_hits(rows.fetchall(), scores), limit)
+    return _first(_hits(rows, scores), limit)
 
 
 def _first(hits: list[TextHit], limit: int) -> list[TextHit]:
@@ -165,15 +167,14 @@ def _first(hits: list[TextHit], limit: int) -> list[TextHit]:
 def _best_rows(scores: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     """The `count` best rows, unordered; fewer only when fewer match."""
     bar = float(scores.max())
-    least = bar * _BAR_STEP**16
-    while bar > least:
-        bar *= _BAR_STEP
-        above = scores >= bar
-        if np.count_nonzero(above) >= count:
+    rows = np.flatnonzero(scores >= bar)
+    for _ in range(_BAR_STEPS_MAX):
+        if len(rows) >= count:
             break
-    else:
-        above = scores > 0.0
-    rows = np.flatnonzero(above)
+        bar *= _BAR_STEP
+        rows = np.flatnonzero(scores >= bar)
+    if len(rows) < count or bar <= 0.0:
+        rows = np.flatnonzero(scores > 0.0)
     if len(rows) <= count:
         return rows
     return rows[np.argpartition(scores[rows], len(rows) - count)[-count:]]
@@ -191,12 +192,12 @@ def _allowed(
         f" CROSS JOIN memories AS m ON m.rowid = asked.value WHERE ({where_sql})",
         (json.dumps(rows.tolist()), *parameters),
     )
-    return _hits(found.fetchall(), scores)
+    return _hits(found, scores)
 
 
-def _hits(rows: list[tuple[int, str]], scores: NDArray[np.float32]) -> list[TextHit]:
+def _hits(found: apsw.Cursor, scores: NDArray[np.float32]) -> list[TextHit]:
     return [
         TextHit(row, memory_id, float(scores[row]))
-        for row, memory_id in rows
+        for row, memory_id in cast("list[tuple[int, str]]", found.fetchall())
         if row < len(scores) and scores[row] > 0.0
     ]
