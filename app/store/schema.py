@@ -63,38 +63,28 @@ class SchemaStatus:
 
 
 def inspect(path: Path) -> SchemaStatus:
-    """Look at a file without changing it.
+    """Look at a file without changing it, except for undoing what a crash left half-written.
 
     Raises:
         StoreOpenError: the file cannot be read at all (`reason` = `unopenable`).
         StoreUnavailableError: another process holds it locked.
     """
-    try:
-        header = _header(path)
-    except OSError as error:
-        msg = f"cannot read {path}: {error.strerror}"
-        raise StoreOpenError(msg, reason="unopenable") from error
-    if not header:
+    journal = _beside(path, "-journal")
+    if not path.exists() or not (journal or _size(path)):
         return SchemaStatus(SchemaKind.EMPTY)
-    if not header.startswith(_MAGIC):
-        return SchemaStatus(
-            SchemaKind.NOT_A_DATABASE, detail="the file is not an SQLite database, or is encrypted"
-        )
-    if shortfall := _missing_bytes(path, header):
-        return SchemaStatus(
-            SchemaKind.DAMAGED, detail=f"the file is cut short by {shortfall} bytes"
-        )
+    # Only a connection that may write can roll back the journal of a crashed process.
+    mode = "rw" if journal else "ro"
     try:
         with contextlib.closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+            sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_SECONDS
+            )
         ) as connection:
             return _status(connection)
     except sqlite3.Error as error:
-        if isinstance(translated := _translated(error, path), StoreOpenError) and (
-            translated.details["reason"] == SchemaKind.DAMAGED
-        ):
-            return SchemaStatus(SchemaKind.DAMAGED, detail=str(error))
-        raise translated from error
+        if _is_damage(error):
+            return _damage(path, error)
+        raise _translated(error, path) from error
 
 
 def migrate(path: Path, progress: Progress) -> SchemaStatus:
@@ -121,26 +111,36 @@ def migrate(path: Path, progress: Progress) -> SchemaStatus:
     return inspect(path)
 
 
-def _header(path: Path) -> bytes:
-    if not path.exists():
-        return b""
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        msg = f"cannot read {path}: {error.strerror}"
+        raise StoreOpenError(msg, reason="unopenable") from error
+
+
+def _beside(path: Path, suffix: str) -> bool:
+    """Whether a file of SQLite's own stands beside the database and holds something."""
+    other = path.with_name(path.name + suffix)
+    return other.exists() and other.stat().st_size > 0
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
+def _damage(path: Path, error: sqlite3.Error) -> SchemaStatus:
+    """Say why SQLite finds no database, from the header (file format, section 1.3)."""
     with path.open("rb") as file:
-        return file.read(_HEADER_BYTES)
-
-
-def _missing_bytes(path: Path, header: bytes) -> int:
-    """How many bytes the header counts that the file lacks (SQLite file format, section 1.3).
-
-    While a write-ahead log is there, pages may still be in it, so nothing can be said.
-    """
-    log = path.with_name(path.name + "-wal")
-    if len(header) < _HEADER_BYTES:
-        return _HEADER_BYTES - len(header)
-    if header[24:28] != header[92:96] or (log.exists() and log.stat().st_size > 0):
-        return 0
+        header = file.read(_HEADER_BYTES)
+    if not header.startswith(_MAGIC[: len(header)]):
+        detail = "the file is not an SQLite database, or is encrypted"
+        return SchemaStatus(SchemaKind.NOT_A_DATABASE, detail=detail)
     page_bytes = int.from_bytes(header[16:18], "big")
     page_bytes = 65_536 if page_bytes == 1 else page_bytes
-    return max(0, page_bytes * int.from_bytes(header[28:32], "big") - path.stat().st_size)
+    missing = page_bytes * int.from_bytes(header[28:32], "big") - _size(path)
+    detail = f"the file is cut short by {missing} bytes" if missing > 0 else str(error)
+    return SchemaStatus(SchemaKind.DAMAGED, detail=detail)
 
 
 def _status(connection: sqlite3.Connection) -> SchemaStatus:
@@ -264,7 +264,7 @@ def _translated(error: sqlite3.Error, path: Path) -> AiMemoryError:
         return StoreReadOnlyError(
             f"{path} cannot be written", retry_after_seconds=_RETRY_AFTER_SECONDS
         )
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if _is_damage(error):
         reason = SchemaKind.DAMAGED.value
         return StoreOpenError(f"{path} is damaged: {error}", reason=reason)
     return StoreOpenError(f"cannot open {path}: {error}", reason="unopenable")

@@ -277,6 +277,57 @@ def test_a_folder_in_place_of_the_file_is_reported(tmp_path: Path) -> None:
     assert refused.value.details["reason"] == "unopenable"
 
 
+# --- after a crash ---------------------------------------------------------------------------
+
+
+def crash_amid(path: Path, *statements: str) -> None:
+    """Write so much in one transaction that pages reach the file, and die before the commit."""
+    code = (
+        "import os, sqlite3, sys\n"
+        "c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "c.execute('PRAGMA cache_size = 5'); c.execute('BEGIN IMMEDIATE')\n"
+        "for s in sys.argv[2:]: c.execute(s)\n"
+        "for _ in range(200): c.execute('INSERT INTO junk VALUES (zeroblob(4000))')\n"
+        "os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path), *statements], check=False)
+    assert path.with_name(path.name + "-journal").stat().st_size > 0
+
+
+def test_a_file_whose_making_was_cut_off_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    crash_amid(path, "CREATE TABLE junk (x)")
+    assert path.stat().st_size > 0
+
+    assert schema.migrate(path, silent).current
+
+
+def test_a_migration_that_was_cut_off_runs_again(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    write_v57(path)
+    with opened(path) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    before = rows_of(path)
+    crash_amid(path, "DELETE FROM memories", "CREATE TABLE junk (x)")
+
+    assert schema.migrate(path, silent).current
+    assert rows_of(path) == before
+
+
+def test_what_a_crash_left_in_the_write_ahead_log_counts(tmp_path: Path) -> None:
+    path = tmp_path / "crashed.db"
+    origin = tmp_path / "origin.db"
+    schema.migrate(origin, silent)
+    with opened(origin) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("UPDATE schema_version SET version = 58")
+        for suffix in ("", "-wal"):
+            copied = origin.with_name(origin.name + suffix).read_bytes()
+            path.with_name(path.name + suffix).write_bytes(copied)
+
+    assert schema.inspect(path).version == 58
+
+
 # --- triggers --------------------------------------------------------------------------------
 
 
