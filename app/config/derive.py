@@ -62,6 +62,9 @@ class Derivation:
             self._fill("embeddings.backend", LOCAL)
         backend = str(self._values["embeddings.backend"].value)
         if backend == LOCAL:
+            if not self._is_said("embeddings.base_url"):
+                compiled = Provenance(Source.COMPILED_DEFAULT)
+                self._values["embeddings.base_url"] = Resolved(None, compiled)
             self._fill("embeddings.model", _LOCAL_MODEL)
             if self._values["embeddings.model_dir"].value is None:
                 self._fill("embeddings.dim", _LOCAL_DIM)
@@ -84,6 +87,20 @@ class Derivation:
         vendor = find_vendor(backend)
         if vendor is not None:
             self._fill("llm.model", vendor.chat_model)
+        self._auto_tag(backend)
+
+    def _auto_tag(self, llm_backend: str) -> None:
+        """What is unset comes from `[llm]`, unless the short calls go to another backend."""
+        own = self._values["llm.auto_tag.backend"].value
+        if own in {None, llm_backend}:
+            for name in ("backend", "model", "base_url"):
+                if self._values[f"llm.auto_tag.{name}"].value is None:
+                    self._values[f"llm.auto_tag.{name}"] = self._values[f"llm.{name}"]
+            return
+        self._base_url("llm.auto_tag", str(own))
+        vendor = find_vendor(str(own))
+        if vendor is not None:
+            self._fill("llm.auto_tag.model", vendor.chat_model)
 
     def _base_url(self, section: str, backend: str) -> None:
         vendor = find_vendor(backend)

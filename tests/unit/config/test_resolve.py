@@ -74,7 +74,7 @@ LADDERS = [
         None,
         '[llm.auto_tag]\nmodel = "section"',
         'auto_tag_model = "flat"',
-        None,
+        "gemma3:4b",
     ),
     (
         "embeddings.backend",
@@ -568,6 +568,20 @@ def test_the_tier_chooses_the_embedder_unless_the_operator_does(
 ) -> None:
     got = config(text).settings.embeddings
     assert (got.backend, got.model, got.dim) == (backend, model, dim)
+
+
+def test_short_calls_take_from_the_language_model_what_they_do_not_say(config) -> None:
+    text = '[llm]\nbackend = "xai"\nmodel = "m"\n[llm.auto_tag]\n'
+    same = config(f'{text}model = "small"').settings.llm.auto_tag
+    assert (same.backend, same.model, same.base_url) == ("xai", "small", "https://api.x.ai/v1")
+    other = config(f'{text}backend = "ollama"').settings.llm.auto_tag
+    assert (other.model, other.base_url) == ("gemma3:4b", "http://localhost:11434")
+
+
+def test_an_unknown_backend_or_a_missing_address_is_warned_about(config) -> None:
+    assert any("[llm] backend" in w for w in config('[llm]\nbackend = "nobody"').warnings)
+    lost = config('[embeddings]\nbackend = "openai-compatible"').warnings
+    assert any("[embeddings] base_url" in warning for warning in lost)
 
 
 def test_base_url_beats_its_older_spelling(config) -> None:
