@@ -1,6 +1,5 @@
 """What an SQLite file is found to be, what it becomes, and what its triggers then refuse."""
 
-import contextlib
 import re
 import sqlite3
 import subprocess
@@ -10,22 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.errors import StoreOpenError
+from app.domain.errors import StoreFullError, StoreOpenError, StoreUnavailableError
 from app.store import schema
 from app.store.ladder import HEAD_REVISION, REVISIONS, script
 from app.store.schema import SchemaKind
+from tests.contract.schema_files import assert_index_agrees, matches, opened, silent
 from tests.contract.v57_columns import V57_COLUMNS, V57_NAMED_INDEXES
 from tests.fixtures.v57 import write_v57
-
-
-def silent(_: str) -> None:
-    """Nobody listens to the progress."""
-
-
-@contextlib.contextmanager
-def opened(path: Path):
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        yield connection
 
 
 @pytest.fixture
@@ -277,6 +267,30 @@ def test_a_folder_in_place_of_the_file_is_reported(tmp_path: Path) -> None:
     assert refused.value.details["reason"] == "unopenable"
 
 
+def test_a_file_that_another_process_holds_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "held.db"
+    write_v57(path)
+    monkeypatch.setattr(schema, "_BUSY_SECONDS", 0.0)
+    with opened(path) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreUnavailableError) as refused:
+            schema.migrate(path, silent)
+    assert refused.value.details["retry_after_seconds"] == 5
+
+
+def test_a_full_disk_is_told_from_a_bad_file(tmp_path: Path) -> None:
+    path = tmp_path / "full.db"
+    with opened(path) as connection:
+        connection.execute("CREATE TABLE junk (x)")
+        connection.execute("PRAGMA max_page_count = 3")
+        with pytest.raises(sqlite3.OperationalError) as full:
+            connection.execute("INSERT INTO junk VALUES (zeroblob(100000))")
+    assert isinstance(schema._translated(full.value, path), StoreFullError)
+
+
 # --- after a crash ---------------------------------------------------------------------------
 
 
@@ -326,111 +340,3 @@ def test_what_a_crash_left_in_the_write_ahead_log_counts(tmp_path: Path) -> None
             path.with_name(path.name + suffix).write_bytes(copied)
 
     assert schema.inspect(path).version == 58
-
-
-# --- triggers --------------------------------------------------------------------------------
-
-
-def matches(connection: sqlite3.Connection, query: str) -> int:
-    sql = "SELECT count(*) FROM memories_fts WHERE memories_fts MATCH ?"
-    return int(connection.execute(sql, (query,)).fetchone()[0])
-
-
-def assert_index_agrees(connection: sqlite3.Connection) -> None:
-    # rank = 1 compares the index with the content table.
-    connection.execute("INSERT INTO memories_fts(memories_fts, rank) VALUES ('integrity-check', 1)")
-
-
-def insert(connection: sqlite3.Connection, name: str, **values: object) -> None:
-    row = {
-        "id": name, "tier": "long", "title": name, "content": "text",
-        "created_at": "2026-06-01T00:00:00.000000+00:00",
-        "updated_at": "2026-06-01T00:00:00.000000+00:00",
-    } | values  # fmt: skip
-    marks = ", ".join("?" * len(row))
-    connection.execute(
-        f"INSERT INTO memories ({', '.join(row)}) VALUES ({marks})", (*row.values(),)
-    )
-
-
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [
-        ("tier", "eternal"),
-        ("priority", 0),
-        ("priority", 11),
-        ("confidence", -0.1),
-        ("confidence", 1.1),
-    ],
-)
-def test_a_memory_outside_its_bounds_is_refused_on_insert_and_update(
-    fresh: Path, column: str, value: object
-) -> None:
-    with opened(fresh) as connection:
-        with pytest.raises(sqlite3.IntegrityError, match=column):
-            insert(connection, "bad", **{column: value})
-        insert(connection, "good")
-        with pytest.raises(sqlite3.IntegrityError, match=column):
-            connection.execute(f"UPDATE memories SET {column} = ?", (value,))
-
-
-@pytest.mark.parametrize(
-    ("level", "signature", "accepted"),
-    [
-        (None, None, True),
-        ("unsigned", None, True),
-        ("self_signed", bytes(64), True),
-        ("peer_attested", bytes(64), True),
-        ("self_signed", None, False),
-        ("peer_attested", bytes(63), False),
-        ("notarised", bytes(64), False),
-    ],
-)
-def test_a_link_is_attested_only_with_a_whole_signature(
-    fresh: Path, level: str | None, signature: bytes | None, accepted: bool
-) -> None:
-    add = "INSERT INTO memory_links (source_id, target_id, created_at) VALUES ('a', 'b', 'now')"
-    attest = "UPDATE memory_links SET attest_level = ?, signature = ?"
-    with opened(fresh) as connection:
-        connection.execute(add)
-        refusal = contextlib.nullcontext() if accepted else pytest.raises(sqlite3.IntegrityError)
-        with refusal:
-            connection.execute(attest, (level, signature))
-        stored = connection.execute("SELECT attest_level FROM memory_links").fetchone()
-    assert stored == (level if accepted else None,)
-
-
-def test_a_link_may_stand_before_its_ends_are_there(fresh: Path) -> None:
-    """Entries arrive in any order; a link without its ends waits and is not shown."""
-    with opened(fresh) as connection:
-        connection.execute(
-            "INSERT INTO memory_links (source_id, target_id, created_at) VALUES ('x', 'y', 'now')"
-        )
-
-
-def test_the_text_index_follows_insert_upsert_and_delete(fresh: Path) -> None:
-    with opened(fresh) as connection:
-        insert(connection, "one", content="Crème brûlée recipes", tags='["dessert"]')
-        assert matches(connection, "creme AND recipe AND dessert") == 1
-
-        upsert = (
-            "INSERT INTO memories (id, tier, title, content, created_at, updated_at)"
-            " VALUES ('one', 'long', 'one', 'Custard', 'now', 'now')"
-            " ON CONFLICT (id) DO UPDATE SET title = excluded.title, content = excluded.content"
-        )
-        connection.execute(upsert)
-        assert (matches(connection, "brulee"), matches(connection, "custards")) == (0, 1)
-
-        connection.execute("UPDATE memories SET access_count = 7, content = content")
-        assert_index_agrees(connection)
-        connection.execute("DELETE FROM memories")
-        assert matches(connection, "custard") == 0
-        assert_index_agrees(connection)
-
-
-def test_scope_and_agent_are_read_from_the_metadata(fresh: Path) -> None:
-    with opened(fresh) as connection:
-        insert(connection, "plain")
-        insert(connection, "team", metadata='{"scope": "team", "agent_id": "ada"}')
-        rows = connection.execute("SELECT id, scope_idx, agent_id_idx FROM memories ORDER BY id")
-        assert rows.fetchall() == [("plain", "private", None), ("team", "team", "ada")]
