@@ -1,0 +1,44 @@
+"""What the HTTP surface must be told, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from app.config.secret import Secret
+
+API_VERSION: Final = "0.7.0"
+"""The version of the wire that we speak, not our own."""
+
+KEYED_DEFAULT_AGENT_ID: Final = "anonymous:http"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    """Limits, identity and access of one HTTP surface.
+
+    `keyless_loopback` says that the node listens on loopback only, without API key and without
+    client certificates: then header-less callers are `default_agent_id`, else `anonymous:http`.
+    `page_max` None is unlimited. `sync_key_exempt` lets `/api/v1/sync/` pass without a key, because
+    client certificates guard it.
+    """
+
+    api_key: Secret | None = None
+    sync_key_exempt: bool = False
+    request_timeout_seconds: float = 60.0
+    body_bytes_max: int = 2_097_152
+    page_max: int | None = 1_000
+    admin_agent_ids: frozenset[str] = frozenset()
+    admin_header_trust: bool = False
+    loopback_default_admin: bool = False
+    default_agent_id: str = "local"
+    keyless_loopback: bool = True
+    per_request_anonymous: bool = False
+    tools_verbose: bool = False
+    version: str = API_VERSION
+
+    @property
+    def headerless_agent_id(self) -> str:
+        """Who a caller without an id is."""
+        return self.default_agent_id if self.keyless_loopback else KEYED_DEFAULT_AGENT_ID

@@ -1,0 +1,1 @@
+"""The wire's shapes: what a body or query may hold, and how values are shown."""

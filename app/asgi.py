@@ -1,0 +1,48 @@
+"""The HTTP application. Importing this does nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from litestar import Litestar
+
+from app.api.dependencies import dependencies, make_state
+from app.api.errors import exception_handlers
+from app.api.gate import Gate
+from app.api.identity import Identities
+from app.api.request import ApiRequest
+from app.api.routes import ROUTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from app.api.options import ApiOptions
+    from app.domain.sources import IdSource
+    from app.services.bundle import Services
+
+
+def create_app(
+    services: Services,
+    options: ApiOptions,
+    ids: IdSource,
+    lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
+) -> Litestar:
+    """The application over given services.
+
+    `lifespan` are context managers that the server enters before the first request and leaves,
+    in reverse, after the last.
+    """
+    app = Litestar(
+        route_handlers=ROUTES,
+        dependencies=dependencies(services),
+        exception_handlers=exception_handlers(),
+        request_class=ApiRequest,
+        request_max_body_size=None,  # the gate counts
+        state=make_state(Identities(options, ids)),
+        lifespan=list(lifespan),
+        logging_config=None,  # the framework's own would set the root logger to INFO
+        debug=False,
+    )
+    app.asgi_handler = Gate(app.asgi_handler, options, ids.uuid4()[:8])
+    return app

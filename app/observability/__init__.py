@@ -1,0 +1,1 @@
+"""What operators watch: metrics and logs. It knows the field's words and no service."""

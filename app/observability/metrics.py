@@ -1,0 +1,98 @@
+"""Counters, gauges and histograms under v0.7.0's names (http-api 3.1), a registry an app."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_RECALL_BUCKETS_SECONDS: Final = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+
+
+class Metrics:
+    """Services count here what they do; gauges are set when somebody looks."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.store_total = self._counter(
+            "store_total", "Single creates by tier and outcome.", "tier", "result"
+        )
+        self.recall_total = self._counter("recall_total", "Recalls by mode.", "mode")
+        self.recall_latency_seconds = self._histogram(
+            "recall_latency_seconds", "Time of a recall, from request to answer."
+        )
+        self.autonomy_hook_total = self._counter(
+            "autonomy_hook_total", "Work of the language model after a store.", "kind", "result"
+        )
+        self.contradiction_detected_total = self._counter(
+            "contradiction_detected_total", "Contradictions found."
+        )
+        self.webhook_dispatched_total = self._counter(
+            "webhook_dispatched_total", "Webhooks delivered."
+        )
+        self.webhook_failed_total = self._counter(
+            "webhook_failed_total", "Webhooks given up after every retry."
+        )
+        self.memories = self._gauge("memories", "Memories in the live table.")
+        self.hnsw_size = self._gauge("hnsw_size", "Vectors in the index.")
+        self.hnsw_evictions_total = self._counter(
+            "hnsw_evictions_total", "Vectors dropped from a full index."
+        )
+        self.hnsw_last_eviction_at_nanos = self._gauge(
+            "hnsw_last_eviction_at_nanos", "When the last vector was dropped; 0: never."
+        )
+        self.subscriptions_active = self._gauge("subscriptions_active", "Webhook subscriptions.")
+        self.subscription_dlq_overflow_total = self._counter(
+            "subscription_dlq_overflow_total", "Undelivered webhooks that no longer fitted."
+        )
+        self.curator_cycles_total = self._counter("curator_cycles_total", "Curator runs.")
+        self.curator_operations_total = self._counter(
+            "curator_operations_total", "Changes made by the curator."
+        )
+        self.curator_cycle_duration_seconds = self._histogram(
+            "curator_cycle_duration_seconds", "Time of a curator run."
+        )
+        self.federation_fanout_dropped_total = self._counter(
+            "federation_fanout_dropped_total", "Pushes given up, by reason.", "reason"
+        )
+        self.federation_fanout_retry_total = self._counter(
+            "federation_fanout_retry_total", "Pushes sent again."
+        )
+        self.federation_partial_quorum_total = self._counter(
+            "federation_partial_quorum_total", "Writes that too few peers confirmed in time."
+        )
+        self.federation_push_dlq_depth = self._gauge(
+            "federation_push_dlq_depth", "Pushes waiting for a peer to come back."
+        )
+        self.federation_push_dlq_quarantined_total = self._counter(
+            "federation_push_dlq_quarantined_total", "Pushes that a peer refuses for good."
+        )
+        self.auto_export_spawn_failed_total = self._counter(
+            "auto_export_spawn_failed_total", "Exports of reflections that failed."
+        )
+        self.corrupt_provenance_rows_total = self._counter(
+            "corrupt_provenance_rows_total", "Rows whose provenance cannot be read."
+        )
+
+    def render(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"ai_memory_{name}", meaning, labels, registry=self._registry)
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(f"ai_memory_{name}", meaning, registry=self._registry)
+
+    def _histogram(self, name: str, meaning: str) -> Histogram:
+        return Histogram(
+            f"ai_memory_{name}",
+            meaning,
+            registry=self._registry,
+            buckets=_RECALL_BUCKETS_SECONDS,
+        )

@@ -1,0 +1,55 @@
+"""Whether the node can serve."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from app.domain.errors import AiMemoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.store.protocol import Store
+
+_CHECK_SECONDS_MAX: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`problem` is None when all is well."""
+
+    embedder_ready: bool
+    federation_enabled: bool
+    problem: str | None
+
+    @property
+    def is_ok(self) -> bool:
+        return self.problem is None
+
+
+class HealthService:
+    """Asks the store to prove itself.
+
+    `embedder_ready` is asked anew each time, because a model loads while the node already serves.
+    """
+
+    def __init__(
+        self, store: Store, embedder_ready: Callable[[], bool], *, federation_enabled: bool
+    ) -> None:
+        self._store = store
+        self._embedder_ready = embedder_ready
+        self._federation_enabled = federation_enabled
+
+    async def look(self) -> Health:
+        """Never raises for a sick store: that is an answer."""
+        problem: str | None = None
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS_MAX):
+                await self._store.check()
+        except TimeoutError:
+            problem = "the store does not answer"
+        except AiMemoryError as error:
+            problem = error.message
+        return Health(self._embedder_ready(), self._federation_enabled, problem)
