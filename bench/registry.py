@@ -7,7 +7,9 @@ from bench.measurement import Measurement
 # Name -> module, imported when asked for, so that one heavy import slows no other figure.
 MODULES = {
     "baseline": "bench.baseline.raw_store",
+    "raw-embedding": "bench.baseline.raw_embedding",
     "stores": "bench.load.stores",
+    "embedding-behind": "bench.load.embedding_behind",
 }
 
 
