@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -23,12 +25,15 @@ class VectorClock:
     def __getitem__(self, origin: str) -> int:
         return self._heads.get(origin, 0)
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, VectorClock) and self._heads == other._heads
 
+    @override
     def __hash__(self) -> int:
         return hash(frozenset(self._heads.items()))
 
+    @override
     def __repr__(self) -> str:
         return f"VectorClock({self._heads!r})"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
+from app.domain.memory import TIER_RANKS
 from app.log.entry import Draft
 from app.log.kinds.memory_writes import LIVE_LIFE
 from app.log.projection import changed_registers, registers
@@ -85,6 +86,9 @@ def restore(before: Snapshot, expires_at: str | None, actor: str, at: str, origi
     }
     if expires_at != before.memory.expires_at:
         written["expires"] = expires_at
+        if before.is_promoted_by_use:
+            # Else the register would still say mid, and the expiry would not show.
+            written["tier"] = [TIER_RANKS[before.memory.tier], before.memory.access_count]
     memory_id = before.memory.id
     return Draft("restore", actor, (memory_id,), {"memory": _write(memory_id, written)})
 

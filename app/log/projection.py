@@ -56,6 +56,11 @@ class Snapshot:
         """Live whatever its expiry; see `is_current`."""
         return self.life == LIVE
 
+    @property
+    def is_promoted_by_use(self) -> bool:
+        """Long by its accesses alone: its tier register says less, and its expiry is void."""
+        return TIER_RANKS[self.memory.tier] > cast("list[int]", self.cells["tier"])[0]
+
     def is_expired(self, now: str) -> bool:
         """Whether the expiry lies at or before `now`, canonical text."""
         expires_at = self.memory.expires_at
@@ -212,7 +217,7 @@ def registers(memory: Memory) -> dict[str, Value]:
     if memory.reflection_depth:
         found["depth"] = memory.reflection_depth
     if memory.entity_id is not None or memory.persona_version is not None:
-        found["persona"] = [memory.entity_id, memory.persona_version]
+        found["persona"] = _persona(memory)
     if accesses:
         found["accesses"] = accesses
     if memory.last_accessed_at is not None:
@@ -223,29 +228,28 @@ def registers(memory: Memory) -> dict[str, Value]:
 
 
 def changed_registers(before: Snapshot, after: Memory) -> dict[str, Value]:
-    """The registers in which `after` differs from what stands; life and touches never."""
+    """The registers in which `after` differs from what stands; life and touches never.
+
+    What a register's rule would not let through (a lower tier or depth, another owner's claim
+    on an owned row, a kind that stopped being sticky) is written and loses the merge.
+    """
     old, accesses = before.memory, before.memory.access_count
-    found: dict[str, Value] = {}
-    if (old.namespace, old.title) != (after.namespace, after.title):
-        found["name"] = [after.namespace, after.title]
-    if _body(old) != _body(after):
-        found["body"] = _body(after)
-    if old.tags != after.tags:
-        found["tags"] = list(after.tags)
+    comparisons: tuple[tuple[str, Value, Value], ...] = (
+        ("name", [old.namespace, old.title], [after.namespace, after.title]),
+        ("body", _body(old), _body(after)),
+        ("tags", list(old.tags), list(after.tags)),
+        ("confidence", _confidence(old), _confidence(after)),
+        ("expires", old.expires_at, after.expires_at),
+        ("kind", _kind(old), _kind(after)),
+        ("persona", _persona(old), _persona(after)),
+    )
+    found = {register: new for register, standing, new in comparisons if standing != new}
     if old.priority != after.priority:
         found["priority"] = [after.priority, accesses]
-    if _confidence(old) != _confidence(after):
-        found["confidence"] = _confidence(after)
-    if old.tier != after.tier:
+    if old.tier != after.tier or ("expires" in found and before.is_promoted_by_use):
         found["tier"] = [TIER_RANKS[after.tier], accesses]
-    if old.expires_at != after.expires_at:
-        found["expires"] = after.expires_at
-    if old.memory_kind != after.memory_kind:
-        found["kind"] = _kind(after)
     if after.reflection_depth > old.reflection_depth:
         found["depth"] = after.reflection_depth
-    if (old.entity_id, old.persona_version) != (after.entity_id, after.persona_version):
-        found["persona"] = [after.entity_id, after.persona_version]
     if after.owner is not None and after.owner != old.owner:
         found["owner"] = _owner(after.owner)
     found.update(_metadata_changes(old.metadata, after.metadata))
@@ -275,6 +279,10 @@ def _kind(memory: Memory) -> list[Value]:
     return [int(memory.memory_kind in STICKY_KINDS), memory.memory_kind]
 
 
+def _persona(memory: Memory) -> list[Value]:
+    return [memory.entity_id, memory.persona_version]
+
+
 def _owner(owner: str) -> list[Value]:
     return [int(owner == SYSTEM_OWNER), owner]
 
@@ -293,9 +301,7 @@ def _metadata_registers(metadata: Mapping[str, Json]) -> dict[str, Value]:
 
 def _metadata_changes(old: Mapping[str, Json], new: Mapping[str, Json]) -> dict[str, Value]:
     changes: dict[str, Value] = {
-        META_PREFIX + key: []
-        for key in old
-        if key not in new and _is_register_key(key)
+        META_PREFIX + key: [] for key in old if key not in new and _is_register_key(key)
     }
     for key, value in new.items():
         if _is_register_key(key) and (key not in old or old[key] != value):

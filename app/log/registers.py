@@ -8,11 +8,17 @@ INRIA RR-7687, 2011). ADR-1 holds the table field → register → rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple, TypeAlias
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from typing_extensions import override
 
 from app.log.canonical import Value, encode
-from app.log.hlc import Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.log.hlc import Stamp
 
 
 class Written(NamedTuple):
@@ -25,14 +31,14 @@ class Written(NamedTuple):
 Cell: TypeAlias = "Written | Value"
 
 
-class Rule:
+class Rule(ABC):
     """How two cells of one register become one."""
 
     stamped: bool = False
 
+    @abstractmethod
     def join(self, left: Cell, right: Cell) -> Cell:
-        """The least cell that is at or above both."""
-        raise NotImplementedError  # pragma: no cover - abstract
+        """The least cell at or above both: `left` itself when `right` adds nothing."""
 
 
 def _written(cell: Cell) -> Written:
@@ -46,12 +52,13 @@ class LastWriter(Rule):
 
     stamped = True
 
+    @override
     def join(self, left: Cell, right: Cell) -> Cell:
         """The later write."""
         a, b = _written(left), _written(right)
         if a.stamp != b.stamp:
             return a if a.stamp > b.stamp else b
-        return a if a.value == b.value or encode(a.value) >= encode(b.value) else b
+        return a if a is b or encode(a.value) >= encode(b.value) else b
 
 
 class FirstWriter(Rule):
@@ -59,12 +66,13 @@ class FirstWriter(Rule):
 
     stamped = True
 
+    @override
     def join(self, left: Cell, right: Cell) -> Cell:
         """The earlier write."""
         a, b = _written(left), _written(right)
         if a.stamp != b.stamp:
             return a if a.stamp < b.stamp else b
-        return a if a.value == b.value or encode(a.value) <= encode(b.value) else b
+        return a if a is b or encode(a.value) <= encode(b.value) else b
 
 
 class RankedLastWriter(Rule):
@@ -75,6 +83,7 @@ class RankedLastWriter(Rule):
 
     stamped = True
 
+    @override
     def join(self, left: Cell, right: Cell) -> Cell:
         """The higher rank, then the later write."""
         a, b = _written(left), _written(right)
@@ -92,6 +101,7 @@ class RankedFirstWriter(Rule):
 
     stamped = True
 
+    @override
     def join(self, left: Cell, right: Cell) -> Cell:
         """The lower rank, then the earlier write."""
         a, b = _written(left), _written(right)
@@ -110,25 +120,43 @@ def _rank(value: Value) -> int:
 class Maximum(Rule):
     """The greater of two integers, texts, or lists compared item by item."""
 
+    @override
     def join(self, left: Cell, right: Cell) -> Cell:
         """The greater value."""
-        return left if left >= right else right  # type: ignore[operator]  # one register, one type
+        if isinstance(left, int) and isinstance(right, int):
+            return max(left, right)
+        if isinstance(left, str) and isinstance(right, str):
+            return max(left, right)
+        if isinstance(left, list) and isinstance(right, list):
+            return left if _items(left) >= _items(right) else right
+        raise TypeError((left, right))
+
+
+def _items(value: list[Value]) -> list[tuple[int, str]]:
+    # A list holds integers and texts, at each place always the same.
+    return [(one, "") if isinstance(one, int) else (0, str(one)) for one in value]
 
 
 class Counters(Rule):
     """A grow-only counter: origin → its own total; the sum is the value."""
 
+    @override
     def join(self, left: Cell, right: Cell) -> Cell:
         """The pointwise maximum."""
         if not (isinstance(left, dict) and isinstance(right, dict)):
             raise TypeError((left, right))
-        merged = dict(left)
-        for origin, count in right.items():
-            mine = merged.get(origin, 0)
-            if not (isinstance(count, int) and isinstance(mine, int)):
-                raise TypeError(count)
-            merged[origin] = max(mine, count)
-        return merged
+        greater = {
+            origin: count
+            for origin, count in right.items()
+            if origin not in left or _count(count) > _count(left[origin])
+        }
+        return {**left, **greater} if greater else left
+
+
+def _count(value: Value) -> int:
+    if isinstance(value, int):
+        return value
+    raise TypeError(value)
 
 
 LAST_WRITER: Final = LastWriter()
@@ -138,4 +166,4 @@ RANKED_FIRST_WRITER: Final = RankedFirstWriter()
 MAXIMUM: Final = Maximum()
 COUNTERS: Final = Counters()
 
-Cells: TypeAlias = Mapping[str, Cell]
+Cells: TypeAlias = "Mapping[str, Cell]"

@@ -6,11 +6,10 @@ table here (ADR-1), so a new field is one line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from app.log.canonical import CanonicalError, Value, decode, encode
 from app.log.hlc import Stamp
@@ -27,6 +26,9 @@ from app.log.registers import (
     Written,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 META_PREFIX: Final = "meta."
 """`meta.<key>`: one register a top-level metadata key, `[value]` or `[]` for removed."""
 VOTE_PREFIX: Final = "vote."
@@ -35,7 +37,7 @@ LIVE, ARCHIVED, DELETED, PURGED = "live", "archived", "deleted", "purged"
 
 
 class EntityKey(NamedTuple):
-    """What a state belongs to: `("memory", id)`, `("link", …)`, …"""
+    """What a state belongs to, such as `("memory", id)`."""
 
     kind: str
     key: str
@@ -91,8 +93,7 @@ LINK_SCHEMA: Final = Schema(
     fixed=MappingProxyType(
         {
             "life": LAST_WRITER,
-            # [created_at, valid_from, observed_by, signature, attest_level]
-            "facts": LAST_WRITER,
+            "facts": LAST_WRITER,  # [created_at, valid_from, observed_by, signature, attest_level]
             "valid_until": LAST_WRITER,
         },
     ),
@@ -144,25 +145,34 @@ def is_purged(cells: Cells) -> bool:
     return isinstance(life, Written) and isinstance(life.value, list) and life.value[0] == 1
 
 
-def join(kind: str, left: Cells, right: Cells) -> dict[str, Cell]:
-    """The least state at or above both: registers joined one by one.
+def join(kind: str, left: Cells, right: Cells) -> Cells:
+    """The least state at or above both: `left` itself when `right` adds nothing.
 
-    A purged memory keeps its life register only, whatever else arrives later
-    or arrived before: purging is absorbing, so the order does not matter.
+    Registers are joined one by one. A purged memory keeps its life register only, whatever else
+    arrives later or arrived before: purging is absorbing, so the order does not matter.
     """
     schema = SCHEMAS[kind]
-    merged = dict(left)
+    changed: dict[str, Cell] = {}
     for register, cell in right.items():
-        mine = merged.get(register)
-        if register not in merged:
-            merged[register] = cell
+        if register not in left:
+            changed[register] = cell
             continue
         rule = schema.rule(register)
         if rule is None:
             raise KeyError(register)
-        merged[register] = rule.join(mine, cell)
+        mine = left[register]
+        joined = rule.join(mine, cell)
+        if joined is not mine:
+            changed[register] = joined
+    if not changed:
+        return left
+    merged = {**left, **changed}
     if kind == "memory" and is_purged(merged):
-        return {"life": merged["life"]}
+        return (
+            left
+            if len(left) == 1 and merged["life"] is left.get("life")
+            else {"life": merged["life"]}
+        )
     return merged
 
 
@@ -184,20 +194,34 @@ def decode_state(kind: str, data: bytes) -> dict[str, Cell]:
     Raises:
         CanonicalError: not the bytes of a state of this kind.
     """
+    packed = decode(data)
+    if not isinstance(packed, list) or len(packed) != 2:  # noqa: PLR2004 - stamps and registers
+        raise CanonicalError("a state is a pair")
+    table, body = packed
+    if not isinstance(table, list) or not isinstance(body, dict):
+        raise CanonicalError("a state is stamps and registers")
+    stamps = [_stamp(one) for one in table]
     schema = SCHEMAS[kind]
-    try:
-        table, body = decode(data)  # type: ignore[misc]  # shape errors are caught below
-        stamps = [Stamp(int(hlc), str(origin)) for hlc, origin in table]
-        cells: dict[str, Cell] = {}
-        for register, packed in body.items():
-            rule = schema.rule(register)
-            if rule is None:
-                raise KeyError(register)
-            cells[register] = Written(packed[0], stamps[packed[1]]) if rule.stamped else packed
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        message = f"not a {kind} state: {error}"
-        raise CanonicalError(message) from error
-    return cells
+    return {register: _cell(schema, register, one, stamps) for register, one in body.items()}
+
+
+def _stamp(packed: Value) -> Stamp:
+    match packed:
+        case [int(hlc), str(origin)] if not isinstance(hlc, bool):
+            return Stamp(hlc, origin)
+    raise CanonicalError("a stamp is a number and an origin")
+
+
+def _cell(schema: Schema, register: str, packed: Value, stamps: list[Stamp]) -> Cell:
+    rule = schema.rule(register)
+    if rule is None:
+        raise CanonicalError(f"no register {register}")
+    if not rule.stamped:
+        return packed
+    match packed:
+        case [value, int(index)] if 0 <= index < len(stamps):
+            return Written(value, stamps[index])
+    raise CanonicalError(f"{register} has no stamp")
 
 
 def row_hash(key: EntityKey, state: bytes) -> bytes:

@@ -7,9 +7,10 @@ claims in step, and says what changed. Nothing here reads a clock or a disk.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Protocol
 
-from app.log.hlc import Stamp
 from app.log.kinds import KINDS
 from app.log.kinds.embedding import vector_of
 from app.log.names import Name, claim_of, winner
@@ -17,11 +18,14 @@ from app.log.projection import Snapshot, snapshot, with_conflict
 from app.log.state import EntityKey, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from app.log.canonical import Value
+    from app.log.hlc import Stamp
     from app.log.kinds.effect import Vector
     from app.log.registers import Cells
+
+_NOTHING: Final[Cells] = MappingProxyType({})
 
 
 class States(Protocol):
@@ -46,7 +50,7 @@ class Workspace:
         self._claims: dict[Name, dict[str, Stamp]] = {}
         self._contested: set[Name] = set()
         self._vectors: dict[tuple[str, str], Vector] = {}
-        self._undo: list[tuple[EntityKey, Cells | None, bool]] = []
+        self._undo: list[Callable[[], None]] = []
 
     # -- reading -------------------------------------------------------------------------
 
@@ -117,50 +121,64 @@ class Workspace:
             return
         effects = known.effects(payload, stamp)
         if kind == "embedding":
-            vector = vector_of(payload, stamp)
-            slot = (vector.memory_id, vector.model)
-            kept = self._vectors.get(slot)
-            if kept is None or kept.stamp < vector.stamp:
-                self._vectors[slot] = vector
+            self._keep_vector(vector_of(payload, stamp))
         for key, cells in effects:
             old = self.cells(key)
-            self._set(key, join(key.kind, old, cells) if old is not None else dict(cells))
+            self._set(key, old, join(key.kind, _NOTHING if old is None else old, cells))
 
-    def _set(self, key: EntityKey, cells: Cells) -> None:
-        old = self._cells[key]
-        if cells == old:
+    def _keep_vector(self, vector: Vector) -> None:
+        slot = (vector.memory_id, vector.model)
+        kept = self._vectors.get(slot)
+        if kept is None or kept.stamp < vector.stamp:
+            self._undo.append(partial(self._put_vector, slot, kept))
+            self._vectors[slot] = vector
+
+    def _put_vector(self, slot: tuple[str, str], vector: Vector | None) -> None:
+        if vector is None:
+            del self._vectors[slot]
+        else:
+            self._vectors[slot] = vector
+
+    def _set(self, key: EntityKey, old: Cells | None, cells: Cells) -> None:
+        if cells is old or not cells:
             return
         first = key not in self._before
         if first:
             self._before[key] = old
-        self._undo.append((key, old, first))
         self._cells[key] = cells
-        self._reclaim(key, old, cells)
+        contested = self._reclaim(key, old, cells) - self._contested
+        self._contested |= contested
+        self._undo.append(partial(self._put_back, key, old, contested, first=first))
 
-    def _reclaim(self, key: EntityKey, old: Cells | None, new: Cells | None) -> None:
+    def _put_back(
+        self, key: EntityKey, old: Cells | None, contested: set[Name], *, first: bool
+    ) -> None:
+        self._reclaim(key, self._cells[key], old)
+        self._contested -= contested
+        self._cells[key] = old
+        if first:
+            del self._before[key]
+
+    def _reclaim(self, key: EntityKey, old: Cells | None, new: Cells | None) -> set[Name]:
         if key.kind != "memory":
-            return
+            return set()
         gone, made = claim_of(key.key, old), claim_of(key.key, new)
         if gone == made:
-            return
+            return set()
         if gone is not None and (claims := self._claims.get(gone[0])) is not None:
             claims.pop(key.key, None)
         if made is not None and (claims := self._claims.get(made[0])) is not None:
             claims[key.key] = made[1].stamp
-        self._contested.update(claim[0] for claim in (gone, made) if claim is not None)
+        return {claim[0] for claim in (gone, made) if claim is not None}
 
     def mark(self) -> None:
         """Start a step that `undo` takes back."""
         self._undo.clear()
 
     def undo(self) -> None:
-        """Take back every state change since `mark`."""
+        """Take back everything since `mark`: states, claims, contested names, vectors."""
         while self._undo:
-            key, old, first = self._undo.pop()
-            self._reclaim(key, self._cells[key], old)
-            self._cells[key] = old
-            if first:
-                del self._before[key]
+            self._undo.pop()()
 
     # -- what changed --------------------------------------------------------------------
 

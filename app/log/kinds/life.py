@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.log.canonical import Value
     from app.log.hlc import Stamp
 
-_RESTORED: Final = frozenset({"life", "expires", "updates", "updated"})
+_RESTORED: Final = frozenset({"life", "expires", "tier", "updates", "updated"})
 
 
 def lives(ids: Sequence[str], life: list[Value], stamp: Stamp) -> list[Effect]:

@@ -31,7 +31,8 @@ def split_link_key(key: str) -> tuple[str, str, str]:
 
 
 def _key(value: Mapping[str, Value]) -> EntityKey:
-    source_id, target_id = checked_id(text(value, "source_id")), checked_id(text(value, "target_id"))
+    source_id = checked_id(text(value, "source_id"))
+    target_id = checked_id(text(value, "target_id"))
     relation = text(value, "relation")
     if relation not in RELATIONS or SEPARATOR in source_id + target_id or source_id == target_id:
         raise refuse("not a link")

@@ -7,7 +7,6 @@ can be projected into rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 from app.domain.memory import MEMORY_KINDS, TIERS_BY_RANK
@@ -16,6 +15,8 @@ from app.log.registers import COUNTERS, Cell, Written
 from app.log.state import LIVE, MEMORY_SCHEMA, META_PREFIX, EntityKey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
     from app.log.canonical import Value
     from app.log.hlc import Stamp
 
@@ -141,9 +142,7 @@ _CHECKS: Final[Mapping[str, Callable[[Value], bool]]] = {
 }
 
 
-def memory_effect(
-    value: Value, stamp: Stamp, *, allowed: Collection[str] | None = None
-) -> Effect:
+def memory_effect(value: Value, stamp: Stamp, *, allowed: Collection[str] | None = None) -> Effect:
     """The cells of one `{"id", "registers"}`.
 
     Args:
@@ -173,9 +172,7 @@ def checked_id(memory_id: str) -> str:
     return memory_id
 
 
-def _cell(
-    register: str, content: Value, stamp: Stamp, allowed: Collection[str] | None
-) -> Cell:
+def _cell(register: str, content: Value, stamp: Stamp, allowed: Collection[str] | None) -> Cell:
     rule = MEMORY_SCHEMA.rule(register)
     if rule is None:
         raise refuse(f"unknown register {register!r}")

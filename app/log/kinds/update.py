@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from app.log.kinds.effect import Effect
 from app.log.kinds.memory_writes import memory_effect
 
 if TYPE_CHECKING:
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
 
     from app.log.canonical import Value
     from app.log.hlc import Stamp
+    from app.log.kinds.effect import Effect
 
 UPDATABLE: Final = frozenset(
     {
