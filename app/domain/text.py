@@ -47,7 +47,7 @@ STOP_WORDS: Final = frozenset(
     s t d m ll re ve don doesn didn isn aren wasn weren hasn haven hadn won wouldn shouldn couldn
     cannot ain mustn needn
     please something anything nothing everything someone anyone
-    """.split()
+    """.split()  # noqa: SIM905 - a paragraph of words is easier to read than a list
 )
 
 

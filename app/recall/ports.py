@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.domain.ranking import Candidate
 
 Vector: TypeAlias = "NDArray[np.float32]"
-Scope = TypeVar("Scope", contravariant=True)
+Scope_contra = TypeVar("Scope_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +29,20 @@ class ScoredId:
     score: float
 
 
-class TextRetriever(Protocol[Scope]):
+class TextRetriever(Protocol[Scope_contra]):
     """The text leg."""
 
-    async def search_text(self, query: str, scope: Scope, limit: int) -> Sequence[ScoredId]:
+    async def search_text(self, query: str, scope: Scope_contra, limit: int) -> Sequence[ScoredId]:
         """Rows in scope that hold any word of `query`, best first; scores above 0."""
         ...
 
 
-class VectorRetriever(Protocol[Scope]):
+class VectorRetriever(Protocol[Scope_contra]):
     """The vector leg."""
 
-    async def search_vector(self, vector: Vector, scope: Scope, limit: int) -> Sequence[ScoredId]:
+    async def search_vector(
+        self, vector: Vector, scope: Scope_contra, limit: int
+    ) -> Sequence[ScoredId]:
         """Rows in scope nearest to `vector`, best first; scores are cosines."""
         ...
 
