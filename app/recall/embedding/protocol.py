@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.domain.errors import BackendError, FeatureMissingError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Vector = NDArray[np.float32]
-    """Unit length, every component representable as f16."""
+Vector: TypeAlias = NDArray[np.float32]
+"""Unit length, every component representable as f16."""
 
 # semantics.md 5.1: longer input is cut before it reaches the model.
 EMBEDDING_INPUT_BYTES_MAX = 64 * 1024
@@ -116,10 +114,8 @@ def content_hash(title: str, content: str) -> bytes:
 
 
 def cut_to_bytes(text: str, byte_count: int) -> str:
-    """The longest prefix that fits, whole characters only."""
-    if 4 * len(text) <= byte_count:
-        return text
-    return text.encode("utf-8", "replace")[:byte_count].decode("utf-8", "ignore")
+    """The longest prefix that fits, whole characters only; a lone surrogate becomes `?`."""
+    return text[:byte_count].encode("utf-8", "replace")[:byte_count].decode("utf-8", "ignore")
 
 
 def unit_vector(values: NDArray[np.floating], dim: int) -> Vector:

@@ -160,6 +160,11 @@ class EmbeddingWorker:
         """There is new text; cheap enough to call after every write."""
         self._wake.set()
 
+    @property
+    def last_error(self) -> str | None:
+        """Why the worker waits; None while all is well."""
+        return self._last_error
+
     async def state(self) -> BacklogState:
         now = self._clock.monotonic()
         recent = [busy for busy in self._busy if now - busy.ended <= _RATE_WINDOW_SECONDS]
@@ -211,7 +216,7 @@ class EmbeddingWorker:
             )
             self._failures += 1
             self._last_error = error.message
-            _LOGGER.warning("embedding waits %.0f s: %s", wait, error.message)
+            _LOGGER.warning("embedding waits %s s: %s", wait, error.message)
             return _Step(wait_seconds=wait)
         self._failures = 0
         self._last_error = None
