@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
+from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from app.config.key import Key, OnInvalid
@@ -142,30 +143,30 @@ class Settings(Section):
         Key("Node to which the MCP server sends its writes; unset: its own store."),
     ] = None
 
-    ttl: Ttl = Ttl()
-    scoring: Scoring = Scoring()
-    storage: Storage = Storage()
-    limits: Limits = Limits()
-    identity: Identity = Identity()
-    visibility: Visibility = Visibility()
-    admin: Admin = Admin()
-    permissions: Permissions = Permissions()
-    governance: Governance = Governance()
-    verify: Verify = Verify()
-    security: Security = Security()
-    subscriptions: Subscriptions = Subscriptions()
-    hooks: Hooks = Hooks()
-    agents: Agents = Agents()
-    embeddings: Embeddings = Embeddings()
-    llm: Llm = Llm()
-    reranker: Reranker = Reranker()
-    confidence: Confidence = Confidence()
-    recording: Recording = Recording()
-    transcripts: Transcripts = Transcripts()
-    mcp: Mcp = Mcp()
-    boot: Boot = Boot()
-    logging: Logging = Logging()
-    audit: Audit = Audit()
+    ttl: Ttl = Field(default_factory=Ttl)
+    scoring: Scoring = Field(default_factory=Scoring)
+    storage: Storage = Field(default_factory=Storage)
+    limits: Limits = Field(default_factory=Limits)
+    identity: Identity = Field(default_factory=Identity)
+    visibility: Visibility = Field(default_factory=Visibility)
+    admin: Admin = Field(default_factory=Admin)
+    permissions: Permissions = Field(default_factory=Permissions)
+    governance: Governance = Field(default_factory=Governance)
+    verify: Verify = Field(default_factory=Verify)
+    security: Security = Field(default_factory=Security)
+    subscriptions: Subscriptions = Field(default_factory=Subscriptions)
+    hooks: Hooks = Field(default_factory=Hooks)
+    agents: Agents = Field(default_factory=Agents)
+    embeddings: Embeddings = Field(default_factory=Embeddings)
+    llm: Llm = Field(default_factory=Llm)
+    reranker: Reranker = Field(default_factory=Reranker)
+    confidence: Confidence = Field(default_factory=Confidence)
+    recording: Recording = Field(default_factory=Recording)
+    transcripts: Transcripts = Field(default_factory=Transcripts)
+    mcp: Mcp = Field(default_factory=Mcp)
+    boot: Boot = Field(default_factory=Boot)
+    logging: Logging = Field(default_factory=Logging)
+    audit: Audit = Field(default_factory=Audit)
 
 
 @dataclass(frozen=True, slots=True)

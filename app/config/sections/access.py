@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+from pydantic import Field
+
 from app.config.key import Key, OnInvalid
 from app.config.secret import Secret
 from app.config.section import Section
@@ -215,7 +217,7 @@ class SubscriptionSecret(Section):
 class Hooks(Section):
     """Hooks."""
 
-    subscription: SubscriptionSecret = SubscriptionSecret()
+    subscription: SubscriptionSecret = Field(default_factory=SubscriptionSecret)
 
 
 class Subscriptions(Section):
@@ -253,10 +255,10 @@ class RecallScope(Section):
 class AgentDefaults(Section):
     """Defaults of every agent."""
 
-    recall_scope: RecallScope = RecallScope()
+    recall_scope: RecallScope = Field(default_factory=RecallScope)
 
 
 class Agents(Section):
     """Agents."""
 
-    defaults: AgentDefaults = AgentDefaults()
+    defaults: AgentDefaults = Field(default_factory=AgentDefaults)

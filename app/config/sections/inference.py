@@ -73,7 +73,7 @@ class Llm(Section):
     api_key_file: Annotated[
         Path | None, Key("File that holds the key, mode 0400.", note=_RATHER_THAN_A_KEY)
     ] = None
-    auto_tag: AutoTag = AutoTag()
+    auto_tag: AutoTag = Field(default_factory=AutoTag)
 
 
 class Embeddings(Section):

@@ -63,10 +63,10 @@ class CompliancePreset(Section):
 class Compliance(Section):
     """Presets of the audit trail."""
 
-    soc2: CompliancePreset = CompliancePreset()
-    hipaa: CompliancePreset = CompliancePreset()
-    gdpr: CompliancePreset = CompliancePreset()
-    fedramp: CompliancePreset = CompliancePreset()
+    soc2: CompliancePreset = Field(default_factory=CompliancePreset)
+    hipaa: CompliancePreset = Field(default_factory=CompliancePreset)
+    gdpr: CompliancePreset = Field(default_factory=CompliancePreset)
+    fedramp: CompliancePreset = Field(default_factory=CompliancePreset)
 
     def applied(self) -> tuple[CompliancePreset, ...]:
         presets = (self.soc2, self.hipaa, self.gdpr, self.fedramp)
@@ -103,7 +103,7 @@ class Audit(Section):
         NotNegative,
         Key("Age of the oldest line kept.", unit="days", on_invalid=OnInvalid.NEXT_LAYER),
     ] = 90
-    compliance: Compliance = Compliance()
+    compliance: Compliance = Field(default_factory=Compliance)
 
     def retention_days_in_force(self) -> int:
         """The longest of the base and every applied preset."""
