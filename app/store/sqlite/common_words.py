@@ -149,9 +149,9 @@ class CommonWords:
         for term in (str(row[0]) for row in frequent):
             if should_stop() or generation.byte_count >= self._bytes_max:
                 break
-            # A stem that is not its own stem cannot be asked for; its words load when asked.
-            if term not in STOP_WORDS and analyser.terms(term) == (term,):
-                self._held(connection, generation, term, term)
+            word = _a_word_of(term, analyser)
+            if word is not None and not {term, word} & STOP_WORDS:
+                self._held(connection, generation, term, word)
         return len(generation.by_term)
 
     def refresh(self, connection: apsw.Connection, tail_rows_max: int = 512) -> bool:
@@ -209,6 +209,15 @@ class CommonWords:
                 _, evicted = generation.by_term.popitem(last=False)
                 generation.byte_count -= evicted.byte_count
         return postings
+
+
+def _a_word_of(term: str, analyser: Analyser) -> str | None:
+    """A word that the index holds as `term`: a stem need not be its own stem ("happi").
+
+    Words whose form is not guessed here are loaded when they are asked.
+    """
+    guesses = (term, f"{term}e", f"{term.removesuffix('i')}y", f"{term}s", f"{term}ing")
+    return next((word for word in guesses if analyser.terms(word) == (term,)), None)
 
 
 def _newest_row(connection: apsw.Connection) -> int:
