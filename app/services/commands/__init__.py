@@ -1,0 +1,1 @@
+"""Writes as values: what they need to see, and what they decide. Pure, one file a group."""
