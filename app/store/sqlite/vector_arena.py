@@ -73,29 +73,33 @@ class VectorArena:
 
     def is_usable(self, vector: NDArray[np.float16]) -> bool:
         """Whether it has the arena's dim and a direction."""
-        if vector.shape != (self.dim,) or vector.dtype != np.float16:
-            return False
-        norm = float(np.linalg.norm(vector.astype(np.float32)))
-        return bool(np.isfinite(norm)) and norm > 0
+        return self.fits(vector) and bool(has_direction(vector.reshape(1, -1))[0])
 
-    def put(self, no: int, vector: NDArray[np.float16]) -> int:
-        """Store a usable vector and return its slot."""
-        if self._free:
-            slot = self._free.pop()
-        else:
-            if self.used == len(self._nos):
-                self._grow_slots()
-            slot, self.used = self.used, self.used + 1
-        if no >= len(self._slot_of):
-            grown = np.full(max(no + 1, 2 * len(self._slot_of)), NO_SLOT, np.int32)
+    def fits(self, vector: NDArray[np.float16]) -> bool:
+        """Whether it has the arena's dim and type."""
+        return vector.shape == (self.dim,) and vector.dtype == np.float16
+
+    def put(self, nos: NDArray[np.int64], vectors: NDArray[np.float16]) -> NDArray[np.int64]:
+        """Store the usable vectors of rows that are not here yet; returns a slot each."""
+        reused = [self._free.pop() for _ in range(min(len(nos), len(self._free)))]
+        fresh = len(nos) - len(reused)
+        if self.used + fresh > len(self._nos):
+            self._grow_slots(self.used + fresh)
+        slots = np.concatenate(
+            (np.asarray(reused, np.int64), np.arange(self.used, self.used + fresh))
+        )
+        self.used += fresh
+        highest = int(nos.max(initial=0))
+        if highest >= len(self._slot_of):
+            grown = np.full(max(highest + 1, 2 * len(self._slot_of)), NO_SLOT, np.int32)
             grown[: len(self._slot_of)] = self._slot_of
             self._slot_of = grown
-        self._nos[slot] = no
-        self._vectors[slot] = vector
-        self._inverse_norms[slot] = _inverse_norms(vector.reshape(1, -1))[0]
-        self._slot_of[no] = slot
-        self.live += 1
-        return slot
+        self._nos[slots] = nos
+        self._vectors[slots] = vectors
+        self._inverse_norms[slots] = _inverse_norms(vectors)
+        self._slot_of[nos] = slots
+        self.live += len(nos)
+        return slots
 
     def take_out(self, no: int) -> int:
         """Free the row's slot and return it, `NO_SLOT` if the row is unknown."""
@@ -138,15 +142,21 @@ class VectorArena:
             part = slice(start, min(start + _SCAN_STEP, count))
             yield self._vectors[part] if slots is None else self._vectors[slots[part]]
 
-    def _grow_slots(self) -> None:
-        size = 2 * len(self._nos)
+    def _grow_slots(self, needed: int) -> None:
+        size = max(needed, 2 * len(self._nos))
         nos = np.full(size, NO_ROW, np.int64)
         vectors = np.empty((size, self.dim), np.float16)
         inverse_norms = np.zeros(size, np.float32)
-        nos[: self.used] = self._nos
-        vectors[: self.used] = self._vectors
-        inverse_norms[: self.used] = self._inverse_norms
+        nos[: self.used] = self._nos[: self.used]
+        vectors[: self.used] = self._vectors[: self.used]
+        inverse_norms[: self.used] = self._inverse_norms[: self.used]
         self._nos, self._vectors, self._inverse_norms = nos, vectors, inverse_norms
+
+
+def has_direction(rows: NDArray[np.float16]) -> NDArray[np.bool_]:
+    """Whether each row is finite and not zero."""
+    directed: NDArray[np.bool_] = _inverse_norms(rows) > 0
+    return directed
 
 
 def _inverse_norms(rows: NDArray[np.float16]) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from app.domain.errors import UnprocessableError
 from app.store.sqlite.shared_lock import SharedLock
-from app.store.sqlite.vector_arena import NO_ROW, NO_SLOT, VectorArena
+from app.store.sqlite.vector_arena import NO_ROW, NO_SLOT, VectorArena, has_direction
 from app.store.sqlite.vector_graph import Graph
 from app.store.sqlite.vector_snapshot import (
     Snapshot,
@@ -30,7 +30,7 @@ from app.store.sqlite.vector_snapshot import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -185,7 +185,8 @@ class VectorIndex:
             raise UnprocessableError("the vector does not fit the index", no=no, dim=self.dim)
         with self._changes, self._lock.exclusive():
             self._drop(no)
-            self._outside[self._arena.put(no, vector)] = None
+            slots = self._arena.put(np.asarray([no], np.int64), vector.reshape(1, -1))
+            self._outside[int(slots[0])] = None
 
     def remove(self, no: int) -> bool:
         """Forget a row; False if it was not held."""
@@ -267,24 +268,37 @@ class VectorIndex:
             fetch: Reads the rows of some numbers; a row gone meanwhile is left out.
             progress: Told (done, total) after every thousand rows or so.
         """
-        nos = self._arena.nos
-        held = nos[nos != NO_ROW]
+        with self._lock.shared():
+            nos = self._arena.nos
+            held = nos[nos != NO_ROW]
         stale = np.setdiff1d(held, live)
         missing = np.setdiff1d(live, held)
         for no in stale.tolist():
             self.remove(no)
         added = skipped = 0
         for start in range(0, len(missing), _FETCH_ROWS):
-            for row in fetch(missing[start : start + _FETCH_ROWS]):
-                try:
-                    self.add(row.no, row.vector)
-                    added += 1
-                except UnprocessableError:
-                    skipped += 1
+            rows = list(fetch(missing[start : start + _FETCH_ROWS]))
+            fitting = self._add_missing([row for row in rows if self._arena.fits(row.vector)])
+            added += fitting
+            skipped += len(rows) - fitting
             progress(min(start + _FETCH_ROWS, len(missing)), len(missing))
         if skipped:
             _LOGGER.warning("vector index %s: %d stored vectors do not fit", self._path, skipped)
         return CatchUp(added=added, removed=len(stale), skipped=skipped)
+
+    def _add_missing(self, rows: Sequence[VectorRow]) -> int:
+        """Add rows whose vectors have the right shape; returns how many had a direction."""
+        if not rows:
+            return 0
+        vectors = np.stack([row.vector for row in rows])
+        directed = has_direction(vectors)
+        nos = np.asarray([row.no for row in rows], np.int64)[directed]
+        with self._changes, self._lock.exclusive():
+            for no in nos.tolist():
+                self._drop(no)  # somebody may have added it meanwhile
+            slots = self._arena.put(nos, vectors[directed])
+            self._outside.update(dict.fromkeys(slots.tolist()))
+        return len(nos)
 
     def save(self) -> None:
         """Write the snapshot; changes wait for it, searches do not.
