@@ -13,11 +13,12 @@ from hashlib import sha256
 from typing import Final
 
 from app.domain.errors import EntryRefusedError
-from app.log.canonical import CanonicalError, Value, decode, encode
+from app.log.canonical import CanonicalError, Value, decode, encode, encode_sorted
 from app.log.hlc import HLC_MAX
 
 ENTRY_VERSION: Final = 1
-GENESIS_HASH: Final = bytes(32)
+HASH_BYTES: Final = 32
+GENESIS_HASH: Final = bytes(HASH_BYTES)
 SEQ_MAX: Final = (1 << 63) - 1
 PAYLOAD_BYTES_MAX: Final = 8 * 1024 * 1024
 ENTITY_IDS_MAX: Final = 10_000
@@ -55,16 +56,17 @@ class Entry:
 
 def seal(draft: Draft, origin: str, seq: int, hlc: int, previous_hash: bytes) -> Entry:
     """The entry that `draft` becomes as number `seq` of `origin`."""
-    header = encode(
+    # Keys in canonical order, which makes this the cheap encoding.
+    header = encode_sorted(
         {
             "v": ENTRY_VERSION,
-            "origin": origin,
-            "seq": seq,
             "hlc": hlc,
+            "seq": seq,
             "kind": draft.kind,
             "actor": draft.actor,
-            "policy_seq": draft.policy_seq,
+            "origin": origin,
             "entity_ids": list(draft.entity_ids),
+            "policy_seq": draft.policy_seq,
         },
     )
     payload = encode(draft.payload)
@@ -89,6 +91,11 @@ def chain_hash(previous_hash: bytes, header: bytes, payload_hash: bytes) -> byte
     return sha256(previous_hash + header + payload_hash).digest()
 
 
+def follows(entry: Entry, previous_hash: bytes) -> bool:
+    """Whether the entry's hash is the one its chain gives it after `previous_hash`."""
+    return entry.hash == chain_hash(previous_hash, entry.header, entry.payload_hash)
+
+
 def open_entry(
     header: bytes, payload: bytes | None, payload_hash: bytes, entry_hash: bytes
 ) -> Entry:
@@ -103,14 +110,14 @@ def open_entry(
         raise EntryRefusedError(str(error), reason="malformed_header") from error
     if not isinstance(fields, dict):
         raise EntryRefusedError("the header is not a map", reason="malformed_header")
+    # Three parts are hashed in a row: were a width free, bytes could move from one to the next.
+    if len(payload_hash) != HASH_BYTES or len(entry_hash) != HASH_BYTES:
+        raise EntryRefusedError("a hash is not 32 bytes", reason="malformed_header")
     if payload is not None:
         if len(payload) > PAYLOAD_BYTES_MAX:
             raise EntryRefusedError("the payload is too large", reason="payload_too_large")
         if sha256(payload).digest() != payload_hash:
             raise EntryRefusedError("the payload's hash differs", reason="payload_mismatch")
-    ids = fields.get("entity_ids")
-    if not isinstance(ids, list) or len(ids) > ENTITY_IDS_MAX:
-        raise EntryRefusedError("entity_ids is not a list", reason="malformed_header")
     return Entry(
         origin=_text(fields, "origin", _ORIGIN),
         seq=_number(fields, "seq", 1, SEQ_MAX),
@@ -118,7 +125,7 @@ def open_entry(
         kind=_text(fields, "kind", _WORD),
         actor=_text(fields, "actor", None),
         policy_seq=_number(fields, "policy_seq", 0, SEQ_MAX),
-        entity_ids=tuple(str(one) for one in ids),
+        entity_ids=_entity_ids(fields),
         header=header,
         payload=payload,
         payload_hash=payload_hash,
@@ -131,6 +138,15 @@ def _text(fields: dict[str, Value], key: str, form: re.Pattern[str] | None) -> s
     if isinstance(value, str) and (form is None or form.fullmatch(value)):
         return value
     raise EntryRefusedError(f"{key} is malformed", reason="malformed_header")
+
+
+def _entity_ids(fields: dict[str, Value]) -> tuple[str, ...]:
+    ids = fields.get("entity_ids")
+    if isinstance(ids, list) and len(ids) <= ENTITY_IDS_MAX:
+        found = tuple(one for one in ids if isinstance(one, str))
+        if len(found) == len(ids):
+            return found
+    raise EntryRefusedError("entity_ids is no list of texts", reason="malformed_header")
 
 
 def _number(fields: dict[str, Value], key: str, low: int, high: int) -> int:

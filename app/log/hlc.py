@@ -7,12 +7,14 @@ text, so that text order is time order.
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 COUNTER_BITS: Final = 16
 COUNTER_MAX: Final = (1 << COUNTER_BITS) - 1
 HLC_MAX: Final = (1 << 63) - 1
 MAX_OFFSET_MS: Final = 60_000
+_STAMP: Final = re.compile(r"([0-9a-f]{16})\.(.+)", re.DOTALL)
 
 
 class HlcTooFarAheadError(Exception):
@@ -36,11 +38,10 @@ def parse_stamp(text: str) -> Stamp:
     Raises:
         ValueError: not 16 hexadecimal digits, a dot and an origin.
     """
-    digits, dot, origin = text.partition(".")
-    if len(digits) != 16 or not dot:  # noqa: PLR2004 - the width that `text` writes
-        message = f"not a stamp: {text!r}"
-        raise ValueError(message)
-    return Stamp(int(digits, 16), origin)
+    match = _STAMP.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not a stamp: {text!r}")
+    return Stamp(int(match.group(1), 16), match.group(2))
 
 
 def pack(milliseconds: int, counter: int = 0) -> int:

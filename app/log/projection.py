@@ -288,7 +288,7 @@ def _owner(owner: str) -> list[Value]:
 
 
 def _is_register_key(key: str) -> bool:
-    return bool(key) and key not in {"agent_id", "name_conflict"}
+    return key not in {"agent_id", "name_conflict"}
 
 
 def _metadata_registers(metadata: Mapping[str, Json]) -> dict[str, Value]:

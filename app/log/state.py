@@ -56,7 +56,7 @@ class Schema:
         if found is not None:
             return found
         for prefix, rule in self.prefixed.items():
-            if register.startswith(prefix) and len(register) > len(prefix):
+            if register.startswith(prefix):
                 return rule
         return None
 

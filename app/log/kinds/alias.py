@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.log.kinds.effect import Effect, refuse, text, texts
+from app.log.kinds.effect import Effect, instant, refuse, text, texts
 from app.log.kinds.links import SEPARATOR
 from app.log.kinds.memory_writes import checked_id, memory_effect
 from app.log.registers import Written
@@ -38,7 +38,7 @@ class Alias:
         entity_id = checked_id(text(payload, "entity_id"))
         if SEPARATOR in entity_id:
             raise refuse("the entity id holds a separator")
-        created = Written(text(payload, "created_at"), stamp)
+        created = Written(instant(payload, "created_at"), stamp)
         effects = [
             Effect(alias_key(entity_id, one), {"life": Written(LIVE, stamp), "created": created})
             for one in texts(payload, "aliases")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.log.kinds.effect import Effect, items, text, texts
+from app.log.kinds.effect import Effect, instant, items, texts
 from app.log.kinds.life import lives
 from app.log.kinds.links import link_effect
 from app.log.kinds.memory_writes import memory_effect
@@ -24,7 +24,7 @@ class Consolidate:
 
     def effects(self, payload: Mapping[str, Value], stamp: Stamp) -> Sequence[Effect]:
         """The summary lives, its sources go to the archive."""
-        life: list[Value] = [0, ARCHIVED, "consolidated", text(payload, "at")]
+        life: list[Value] = [0, ARCHIVED, "consolidated", instant(payload, "at")]
         return [
             memory_effect(payload.get("memory"), stamp),
             *lives(texts(payload, "sources"), life, stamp),

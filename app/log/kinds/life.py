@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from app.log.kinds.effect import Effect, optional_text, refuse, text, texts
+from app.log.kinds.effect import Effect, instant, optional_text, refuse, text, texts
 from app.log.kinds.memory_writes import LIVE_LIFE, checked_id, memory_effect
 from app.log.registers import Written
 from app.log.state import ARCHIVED, DELETED, PURGED, EntityKey
@@ -38,7 +38,7 @@ class Delete:
         if not isinstance(archived, bool):
             raise refuse("archived is not a boolean")
         word = ARCHIVED if archived else DELETED
-        life: list[Value] = [0, word, optional_text(payload, "reason"), text(payload, "at")]
+        life: list[Value] = [0, word, optional_text(payload, "reason"), instant(payload, "at")]
         return lives(texts(payload, "ids"), life, stamp)
 
 
@@ -49,7 +49,7 @@ class Archive:
 
     def effects(self, payload: Mapping[str, Value], stamp: Stamp) -> Sequence[Effect]:
         """Archived, with the reason."""
-        life: list[Value] = [0, ARCHIVED, text(payload, "reason"), text(payload, "at")]
+        life: list[Value] = [0, ARCHIVED, text(payload, "reason"), instant(payload, "at")]
         return lives(texts(payload, "ids"), life, stamp)
 
 
@@ -74,5 +74,5 @@ class Purge:
 
     def effects(self, payload: Mapping[str, Value], stamp: Stamp) -> Sequence[Effect]:
         """Purged; nothing brings the content back."""
-        life: list[Value] = [1, PURGED, None, text(payload, "at")]
+        life: list[Value] = [1, PURGED, None, instant(payload, "at")]
         return lives(texts(payload, "ids"), life, stamp)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from app.domain.memory import RELATIONS
-from app.log.kinds.effect import Effect, items, mapping, optional_text, refuse, text
+from app.log.kinds.effect import (
+    Effect,
+    instant,
+    items,
+    mapping,
+    optional_instant,
+    optional_text,
+    refuse,
+    text,
+)
 from app.log.kinds.memory_writes import checked_id
 from app.log.registers import Written
 from app.log.state import DELETED, LIVE, EntityKey
@@ -50,15 +59,15 @@ def link_effect(value: Value, stamp: Stamp) -> Effect:
     if signature is not None and not isinstance(signature, bytes):
         raise refuse("signature is not bytes")
     facts: list[Value] = [
-        text(link, "created_at"),
-        optional_text(link, "valid_from"),
+        instant(link, "created_at"),
+        optional_instant(link, "valid_from"),
         optional_text(link, "observed_by"),
         signature,
         optional_text(link, "attest_level"),
     ]
     cells = {"life": Written(LIVE, stamp), "facts": Written(facts, stamp)}
     if link.get("valid_until") is not None:
-        cells["valid_until"] = Written(text(link, "valid_until"), stamp)
+        cells["valid_until"] = Written(instant(link, "valid_until"), stamp)
     return Effect(_key(link), cells)
 
 
@@ -90,5 +99,5 @@ class Invalidate:
 
     def effects(self, payload: Mapping[str, Value], stamp: Stamp) -> Sequence[Effect]:
         """The link's validity ends; its signature no longer covers it."""
-        until = Written(text(payload, "valid_until"), stamp)
+        until = Written(instant(payload, "valid_until"), stamp)
         return (Effect(_key(payload), {"valid_until": until}),)

@@ -7,10 +7,11 @@ can be projected into rows.
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 from app.domain.memory import MEMORY_KINDS, TIERS_BY_RANK
-from app.log.kinds.effect import Effect, mapping, refuse, text
+from app.log.kinds.effect import Effect, is_instant, mapping, refuse, text
 from app.log.registers import COUNTERS, Cell, Written
 from app.log.state import LIVE, MEMORY_SCHEMA, META_PREFIX, EntityKey
 
@@ -36,6 +37,24 @@ def _text_or_null(value: Value) -> bool:
     return value is None or isinstance(value, str)
 
 
+def _instant_or_null(value: Value) -> bool:
+    return value is None or is_instant(value)
+
+
+def _json(value: Value) -> bool:
+    """Whether JSON can carry a value: no bytes, no float without a number."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting.extend(one)
+        elif isinstance(one, dict):
+            waiting.extend(one.values())
+        elif isinstance(one, bytes) or (isinstance(one, float) and not isfinite(one)):
+            return False
+    return True
+
+
 def _pair_of_texts(value: Value) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)  # noqa: PLR2004 - a pair
 
@@ -50,6 +69,8 @@ def _body(value: Value) -> bool:
         and _text_or_null(source_uri)
         and (span is None or isinstance(span, dict))
         and isinstance(source, str)
+        and (not citations or _json(citations))
+        and (span is None or _json(span))
     )
 
 
@@ -62,8 +83,8 @@ def _confidence(value: Value) -> bool:
         and not isinstance(confidence, bool)
         and 0.0 <= confidence <= 1.0
         and isinstance(source, str)
-        and (signals is None or isinstance(signals, dict))
-        and _text_or_null(decayed_at)
+        and (signals is None or (isinstance(signals, dict) and _json(signals)))
+        and _instant_or_null(decayed_at)
     )
 
 
@@ -93,7 +114,7 @@ def _life(value: Value) -> bool:
         and value[1] in {"live", "archived", "deleted", "purged"}
         and (value[0] == 1) == (value[1] == "purged")
         and _text_or_null(value[2])
-        and _text_or_null(value[3])
+        and _instant_or_null(value[3])
     )
 
 
@@ -103,7 +124,7 @@ def _touched_expires(value: Value) -> bool:
         and len(value) == 3  # noqa: PLR2004 - hlc, origin, text
         and _whole(value[0], 0, _COUNT_MAX)
         and isinstance(value[1], str)
-        and isinstance(value[2], str)
+        and is_instant(value[2])
     )
 
 
@@ -117,14 +138,14 @@ _CHECKS: Final[Mapping[str, Callable[[Value], bool]]] = {
     "confidence": _confidence,
     "owner": lambda v: _ranked(v, None),
     "tier": lambda v: _numbers(v, ((0, len(TIERS_BY_RANK) - 1), (0, _COUNT_MAX))),
-    "expires": _text_or_null,
+    "expires": _instant_or_null,
     "touched_expires": _touched_expires,
     "life": _life,
     "updates": lambda v: _whole(v, 0, _COUNT_MAX),
     "accesses": lambda v: _whole(v, 0, _COUNT_MAX),
-    "accessed": lambda v: isinstance(v, str),
-    "created": lambda v: isinstance(v, str),
-    "updated": lambda v: isinstance(v, str),
+    "accessed": is_instant,
+    "created": is_instant,
+    "updated": is_instant,
     "kind": lambda v: _ranked(v, MEMORY_KINDS),
     "depth": lambda v: _whole(v, 0, 1 << 31),
     "persona": lambda v: (
@@ -148,7 +169,7 @@ def memory_effect(value: Value, stamp: Stamp, *, allowed: Collection[str] | None
     Args:
         value: the wire form.
         stamp: of the entry that carries it.
-        allowed: the fixed registers that the kind may write; None for all.
+        allowed: the registers that the kind may write, `meta.` for metadata; None for all.
 
     Raises:
         EntryRefusedError: malformed, an unknown register, or one not `allowed`.
@@ -173,17 +194,22 @@ def checked_id(memory_id: str) -> str:
 
 
 def _cell(register: str, content: Value, stamp: Stamp, allowed: Collection[str] | None) -> Cell:
-    rule = MEMORY_SCHEMA.rule(register)
-    if rule is None:
-        raise refuse(f"unknown register {register!r}")
-    if register.startswith(META_PREFIX):
-        if not isinstance(content, list) or len(content) > 1:
-            raise refuse(f"{register} is neither [value] nor []")
-    else:
-        if allowed is not None and register not in allowed:
-            raise refuse(f"this kind does not write {register}")
-        if not _CHECKS[register](content):
-            raise refuse(f"{register} is malformed")
+    check = _CHECKS.get(register)
+    if allowed is not None and (register if check else META_PREFIX) not in allowed:
+        raise refuse(f"this kind does not write {register}")
+    if check is None:
+        return _metadata_cell(register, content, stamp)
+    if not check(content):
+        raise refuse(f"{register} is malformed")
+    rule = MEMORY_SCHEMA.fixed[register]
     if rule is COUNTERS:
         return {stamp.origin: content}
     return Written(content, stamp) if rule.stamped else content
+
+
+def _metadata_cell(register: str, content: Value, stamp: Stamp) -> Cell:
+    if not register.startswith(META_PREFIX):
+        raise refuse(f"unknown register {register!r}")
+    if not isinstance(content, list) or len(content) > 1 or not _json(content):
+        raise refuse(f"{register} is neither [value] nor []")
+    return Written(content, stamp)

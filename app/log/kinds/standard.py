@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.log.kinds.effect import Effect, items, optional_text, text
+from app.log.kinds.effect import Effect, instant, items, optional_text, text
 from app.log.kinds.memory_writes import memory_effect
 from app.log.registers import Written
 from app.log.state import EntityKey
@@ -29,7 +29,7 @@ class StandardSet:
         binding: list[Value] = [
             text(payload, "standard_id"),
             optional_text(payload, "parent"),
-            text(payload, "updated_at"),
+            instant(payload, "updated_at"),
         ]
         key = EntityKey("standard", text(payload, "namespace"))
         return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from app.log.kinds.memory_writes import memory_effect
+from app.log.state import META_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ UPDATABLE: Final = frozenset(
         "depth",
         "persona",
         "atoms",
+        META_PREFIX,
     },
 )
 
