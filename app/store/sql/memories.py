@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from app.domain.errors import AmbiguousIdError
 from app.domain.memory import Json, Memory
+from app.domain.ranking import Candidate
+from app.domain.timestamps import parse_instant
+from app.store.sql.expressions import has_tag
 from app.store.sql.filters import MemoryFilter, conditions
 from app.store.sql.selects import Selects
-from app.store.tables import memories
+from app.store.tables import memories, namespace_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Column
 
     from app.store.sql.selects import Record
 
@@ -102,6 +107,33 @@ class Page:
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class ListPosition:
+    """Where a page of a list ended: the order's own columns of its last row."""
+
+    priority: int
+    updated_at: str
+    id: str
+
+
+_RANKED_COLUMNS: Final = (
+    *(
+        memories.c[name]
+        for name in (
+            "id",
+            "tier",
+            "namespace",
+            "priority",
+            "access_count",
+            "confidence",
+            "created_at",
+            "updated_at",
+        )
+    ),
+    func.octet_length(memories.c.content).label("content_bytes"),
+)
+
+
 class MemoryReads(Selects):
     """Reads of the live table."""
 
@@ -151,9 +183,14 @@ class MemoryReads(Selects):
         message = f"ambiguous ID prefix '{reference}': {len(matches)} matches\n{listing}"
         raise AmbiguousIdError(message)
 
-    async def list_memories(self, chosen: MemoryFilter, limit: int, offset: int) -> Page:
-        """Priority, then recency, both descending (http-api 3.2)."""
-        rows = await self.select(_ordered(chosen).limit(limit).offset(offset))
+    async def list_memories(
+        self, chosen: MemoryFilter, limit: int, offset: int, after: ListPosition | None = None
+    ) -> Page:
+        """Priority, then recency, both descending (http-api 3.2); `total` counts from the start."""
+        statement = _ordered(chosen)
+        if after is not None:
+            statement = statement.where(_behind(after))
+        rows = await self.select(statement.limit(limit).offset(offset))
         counted = await self.select(
             select(func.count().label("total")).select_from(memories).where(conditions(chosen)),
         )
@@ -171,6 +208,78 @@ class MemoryReads(Selects):
             select(func.count().label("total")).select_from(memories).where(conditions(chosen)),
         )
         return Page([memory_of(row) for row in rows], cast("int", counted[0]["total"]))
+
+    async def holds_tag(self, tag: str, chosen: MemoryFilter) -> bool:
+        """Whether a row that the filter lets through has exactly this tag."""
+        found = await self.select(
+            select(memories.c.id).where(has_tag(memories.c.tags, tag), conditions(chosen)).limit(1),
+        )
+        return bool(found)
+
+    async def titles_of(self, ids: Sequence[str]) -> Mapping[str, str]:
+        """The titles of those of `ids` that exist."""
+        return await self._texts(memories.c.title, ids)
+
+    async def contents_of(self, ids: Sequence[str]) -> Mapping[str, str]:
+        """The contents of those of `ids` that exist."""
+        return await self._texts(memories.c.content, ids)
+
+    async def _texts(self, column: Column[str], ids: Sequence[str]) -> Mapping[str, str]:
+        if not ids:
+            return {}
+        rows = await self.select(
+            select(memories.c.id, column.label("text")).where(memories.c.id.in_(ids)),
+        )
+        return {cast("str", row["id"]): cast("str", row["text"]) for row in rows}
+
+    async def candidates(self, ids: Sequence[str]) -> Sequence[Candidate]:
+        """What ranking needs of those of `ids` that exist, in any order, without leg scores."""
+        if not ids:
+            return ()
+        rows = await self.select(select(*_RANKED_COLUMNS).where(memories.c.id.in_(ids)))
+        return [_candidate(row) for row in rows]
+
+    async def ids_of(self, chosen: MemoryFilter, limit: int, after: str = "") -> Sequence[str]:
+        """Ids that the filter lets through, in their own order, those behind `after`."""
+        rows = await self.select(
+            select(memories.c.id)
+            .where(memories.c.id > after, conditions(chosen))
+            .order_by(memories.c.id)
+            .limit(limit),
+        )
+        return [cast("str", row["id"]) for row in rows]
+
+    async def namespaces_led_by(self, ids: Sequence[str]) -> Sequence[str]:
+        """Namespaces whose standard is one of `ids`."""
+        rows = await self.select(
+            select(namespace_meta.c.namespace).where(namespace_meta.c.standard_id.in_(ids)),
+        )
+        return [cast("str", row["namespace"]) for row in rows]
+
+
+def _behind(position: ListPosition) -> ColumnElement[bool]:
+    m = memories.c
+    same_priority = m.priority == position.priority
+    return or_(
+        m.priority < position.priority,
+        and_(same_priority, m.updated_at < position.updated_at),
+        and_(same_priority, m.updated_at == position.updated_at, m.id > position.id),
+    )
+
+
+def _candidate(record: Record) -> Candidate:
+    text, number = cast("Mapping[str, str]", record), cast("Mapping[str, int]", record)
+    return Candidate(
+        id=text["id"],
+        tier=text["tier"],
+        namespace=text["namespace"],
+        priority=number["priority"],
+        access_count=number["access_count"],
+        confidence=float(number["confidence"]),
+        created_at=parse_instant(text["created_at"]),
+        updated_at=parse_instant(text["updated_at"]),
+        content_bytes=number["content_bytes"],
+    )
 
 
 def _ordered(chosen: MemoryFilter) -> Select[*tuple[object, ...]]:
