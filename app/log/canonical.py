@@ -96,14 +96,12 @@ def _checked(found: object) -> Value:
     waiting = [found]
     while waiting:
         one = waiting.pop()
-        if type(one) in _SCALARS:
-            continue
         if isinstance(one, list):
-            waiting.extend(one)
+            waiting += [inner for inner in one if type(inner) not in _SCALARS]
         elif isinstance(one, dict):
             if not all(isinstance(key, str) for key in one):
                 raise CanonicalError("a key is not a text")
-            waiting.extend(one.values())
-        else:
+            waiting += [inner for inner in one.values() if type(inner) not in _SCALARS]
+        elif type(one) not in _SCALARS:
             raise CanonicalError(f"{type(one).__name__} is not a value")
     return cast("Value", found)

@@ -177,15 +177,23 @@ def join(kind: str, left: Cells, right: Cells) -> Cells:
 
 
 def encode_state(cells: Cells) -> bytes:
-    """Canonical bytes `[[stamps], {register: cell}]`; stamped cells name their stamp by index."""
+    """Canonical bytes `[stamps, {register: value}, indexes]`.
+
+    Each register with a stamp has an index into the stamps, in the order of the registers' names.
+    Indexes stand apart because a list around each value would double the cost of encoding.
+    """
     stamps = sorted({cell.stamp for cell in cells.values() if isinstance(cell, Written)})
     index = {stamp: number for number, stamp in enumerate(stamps)}
-    body: dict[str, Value] = {
-        register: [cell.value, index[cell.stamp]] if isinstance(cell, Written) else cell
-        for register, cell in cells.items()
-    }
-    table: list[Value] = [[stamp.hlc, stamp.origin] for stamp in stamps]
-    return encode([table, body])
+    body: dict[str, Value] = {}
+    indexes: list[Value] = []
+    for register in sorted(cells):
+        cell = cells[register]
+        if isinstance(cell, Written):
+            body[register] = cell.value
+            indexes.append(index[cell.stamp])
+        else:
+            body[register] = cell
+    return encode([[[stamp.hlc, stamp.origin] for stamp in stamps], body, indexes])
 
 
 def decode_state(kind: str, data: bytes) -> dict[str, Cell]:
@@ -195,33 +203,40 @@ def decode_state(kind: str, data: bytes) -> dict[str, Cell]:
         CanonicalError: not the bytes of a state of this kind.
     """
     packed = decode(data)
-    if not isinstance(packed, list) or len(packed) != 2:  # noqa: PLR2004 - stamps and registers
-        raise CanonicalError("a state is a pair")
-    table, body = packed
-    if not isinstance(table, list) or not isinstance(body, dict):
-        raise CanonicalError("a state is stamps and registers")
+    if not isinstance(packed, list) or len(packed) != 3:  # noqa: PLR2004 - as written above
+        raise CanonicalError("a state has three parts")
+    table, body, indexes = packed
+    if not (isinstance(table, list) and isinstance(body, dict) and isinstance(indexes, list)):
+        raise CanonicalError("a state is stamps, registers and indexes")
     stamps = [_stamp(one) for one in table]
+    waiting = iter(indexes)
     schema = SCHEMAS[kind]
-    return {register: _cell(schema, register, one, stamps) for register, one in body.items()}
+    cells: dict[str, Cell] = {}
+    for register in sorted(body):
+        rule = schema.rule(register)
+        if rule is None:
+            raise CanonicalError(f"no register {register}")
+        value = body[register]
+        cells[register] = (
+            Written(value, _at(stamps, next(waiting, None))) if rule.stamped else value
+        )
+    if next(waiting, None) is not None:
+        raise CanonicalError("more indexes than stamped registers")
+    return cells
 
 
 def _stamp(packed: Value) -> Stamp:
-    match packed:
-        case [int(hlc), str(origin)] if not isinstance(hlc, bool):
+    if isinstance(packed, list) and len(packed) == 2:  # noqa: PLR2004 - a pair
+        hlc, origin = packed
+        if isinstance(hlc, int) and isinstance(origin, str):
             return Stamp(hlc, origin)
     raise CanonicalError("a stamp is a number and an origin")
 
 
-def _cell(schema: Schema, register: str, packed: Value, stamps: list[Stamp]) -> Cell:
-    rule = schema.rule(register)
-    if rule is None:
-        raise CanonicalError(f"no register {register}")
-    if not rule.stamped:
-        return packed
-    match packed:
-        case [value, int(index)] if 0 <= index < len(stamps):
-            return Written(value, stamps[index])
-    raise CanonicalError(f"{register} has no stamp")
+def _at(stamps: list[Stamp], index: Value) -> Stamp:
+    if isinstance(index, int) and 0 <= index < len(stamps):
+        return stamps[index]
+    raise CanonicalError("a register without a stamp")
 
 
 def row_hash(key: EntityKey, state: bytes) -> bytes:
