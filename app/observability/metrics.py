@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-_RECALL_BUCKETS_SECONDS: Final = (
+_BUCKETS_SECONDS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
-    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
 
 
@@ -18,13 +25,14 @@ class Metrics:
     """Services count here what they do; gauges are set when somebody looks."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # v0.7.0 has no `_created` series
         self._registry = CollectorRegistry()
         self.store_total = self._counter(
             "store_total", "Single creates by tier and outcome.", "tier", "result"
         )
         self.recall_total = self._counter("recall_total", "Recalls by mode.", "mode")
         self.recall_latency_seconds = self._histogram(
-            "recall_latency_seconds", "Time of a recall, from request to answer."
+            "recall_latency_seconds", "Time of a recall, from request to answer.", "mode"
         )
         self.autonomy_hook_total = self._counter(
             "autonomy_hook_total", "Work of the language model after a store.", "kind", "result"
@@ -61,7 +69,7 @@ class Metrics:
             "federation_fanout_dropped_total", "Pushes given up, by reason.", "reason"
         )
         self.federation_fanout_retry_total = self._counter(
-            "federation_fanout_retry_total", "Pushes sent again."
+            "federation_fanout_retry_total", "Pushes sent again, by outcome.", "outcome"
         )
         self.federation_partial_quorum_total = self._counter(
             "federation_partial_quorum_total", "Writes that too few peers confirmed in time."
@@ -79,6 +87,10 @@ class Metrics:
             "corrupt_provenance_rows_total", "Rows whose provenance cannot be read."
         )
 
+    def index_evictions(self) -> int:
+        """Vectors dropped from a full index since the start."""
+        return int(self._registry.get_sample_value("ai_memory_hnsw_evictions_total") or 0)
+
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""
         return generate_latest(self._registry)
@@ -89,10 +101,11 @@ class Metrics:
     def _gauge(self, name: str, meaning: str) -> Gauge:
         return Gauge(f"ai_memory_{name}", meaning, registry=self._registry)
 
-    def _histogram(self, name: str, meaning: str) -> Histogram:
+    def _histogram(self, name: str, meaning: str, *labels: str) -> Histogram:
         return Histogram(
             f"ai_memory_{name}",
             meaning,
+            labels,
             registry=self._registry,
-            buckets=_RECALL_BUCKETS_SECONDS,
+            buckets=_BUCKETS_SECONDS,
         )

@@ -11,6 +11,7 @@ from app.domain.errors import AiMemoryError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.services.embedding_state import EmbeddingState
     from app.store.protocol import Store
 
 _CHECK_SECONDS_MAX: Final = 10.0
@@ -32,18 +33,18 @@ class Health:
 class HealthService:
     """Asks the store to prove itself.
 
-    `embedder_ready` is asked anew each time, because a model loads while the node already serves.
+    `embedding` is asked anew each time, because a model loads while the node already serves.
     """
 
     def __init__(
-        self, store: Store, embedder_ready: Callable[[], bool], *, federation_enabled: bool
+        self, store: Store, embedding: Callable[[], EmbeddingState], *, federation_enabled: bool
     ) -> None:
         self._store = store
-        self._embedder_ready = embedder_ready
+        self._embedding = embedding
         self._federation_enabled = federation_enabled
 
     async def look(self) -> Health:
-        """Never raises for a sick store: that is an answer."""
+        """A sick store is an answer, no error."""
         problem: str | None = None
         try:
             async with asyncio.timeout(_CHECK_SECONDS_MAX):
@@ -52,4 +53,4 @@ class HealthService:
             problem = "the store does not answer"
         except AiMemoryError as error:
             problem = error.message
-        return Health(self._embedder_ready(), self._federation_enabled, problem)
+        return Health(self._embedding().is_ready, self._federation_enabled, problem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Boolean, ColumnElement, Text, literal
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Text, and_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -50,8 +50,29 @@ def _json_text_postgresql(element: json_text, compiler: SQLCompiler, **kwargs: o
     return f"({document} ->> {key})"
 
 
+_LAST_CHARACTER = "\U0010ffff"
+
+
 def has_prefix(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
-    """Whether a text starts with another, every character taken literally."""
-    return column.startswith(literal(prefix), autoescape=False) if not prefix else (
-        column.startswith(prefix, autoescape=True)
-    )
+    """Whether a text starts with another, case and every character taken literally.
+
+    A range, so that an index serves it; LIKE would fold case on SQLite.
+    """
+    return and_(column >= prefix, column < prefix + _LAST_CHARACTER)
+
+
+class database_bytes(FunctionElement[int]):  # noqa: N801  # SQL functions are lower case
+    """How many bytes the database takes on disk: `database_bytes()`."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(database_bytes, "sqlite")
+def _database_bytes_sqlite(_: database_bytes, __: SQLCompiler, **___: object) -> str:
+    return "(SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size())"
+
+
+@compiles(database_bytes, "postgresql")
+def _database_bytes_postgresql(_: database_bytes, __: SQLCompiler, **___: object) -> str:
+    return "pg_database_size(current_database())"

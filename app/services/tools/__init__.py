@@ -1,0 +1,1 @@
+"""What the node offers to agents as tools: names, families, profiles and parameter schemas."""
