@@ -8,8 +8,11 @@ from bench.measurement import Measurement
 MODULES = {
     "baseline": "bench.baseline.raw_store",
     "raw-embedding": "bench.baseline.raw_embedding",
+    "embedding": "bench.embedding",
+    "vector-index": "bench.vector_index",
     "stores": "bench.load.stores",
     "embedding-behind": "bench.load.embedding_behind",
+    "text-leg": "bench.textleg",
 }
 
 

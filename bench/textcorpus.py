@@ -4,8 +4,6 @@ The Python standard library is left out: its docstrings are what the example's q
 about, and nothing here may be tuned on them.
 """
 
-from __future__ import annotations
-
 import ast
 import gzip
 import hashlib
@@ -31,7 +29,17 @@ DEFAULT_ROOTS = (
     Path.home() / ".rustup",
     Path.home() / ".pyenv" / "versions",
 )
-_TEXT_ENDINGS = (".md", ".rst", ".txt", ".txt.gz", ".md.gz", ".rst.gz", ".readme.gz", "readme.gz", "news.gz")
+_TEXT_ENDINGS = (
+    ".md",
+    ".rst",
+    ".txt",
+    ".txt.gz",
+    ".md.gz",
+    ".rst.gz",
+    ".readme.gz",
+    "readme.gz",
+    "news.gz",
+)
 _MAN_PAGE = re.compile(r"\.[1-8][a-z]*\.gz$")
 _PARAGRAPHS = re.compile(r"\n\s*\n")
 _MAN_ESCAPES = re.compile(r"\\f[A-Z]|\\f\([A-Z]{2}|\\&|\\\||\\s[-+]?\d")
@@ -55,7 +63,9 @@ def chunks(roots: tuple[Path, ...] = DEFAULT_ROOTS, count: int = 100_000) -> Ite
         for chunk in _chunks_of(path):
             if len(_WORDS.findall(chunk.content)) < CHUNK_CHARS_MIN // 10:
                 continue
-            key = hashlib.blake2b(" ".join(chunk.content.split()).lower().encode(), digest_size=12).digest()
+            key = hashlib.blake2b(
+                " ".join(chunk.content.split()).lower().encode(), digest_size=12
+            ).digest()
             if key in seen:
                 continue
             seen.add(key)
@@ -77,7 +87,12 @@ def _files(roots: tuple[Path, ...]) -> list[Path]:
         for path in root.rglob("*"):
             name = path.name.lower()
             wanted = path.suffix == ".py" or name.endswith(_TEXT_ENDINGS) or _MAN_PAGE.search(name)
-            if wanted and not _is_standard_library(path) and path.is_file() and path.stat().st_size < FILE_BYTES_MAX:
+            if (
+                wanted
+                and not _is_standard_library(path)
+                and path.is_file()
+                and path.stat().st_size < FILE_BYTES_MAX
+            ):
                 found[str(path)] = path
     order = sorted(found, key=lambda name: hashlib.blake2b(name.encode(errors="replace")).digest())
     return [found[name] for name in order]
@@ -105,7 +120,9 @@ def _chunks_of(path: Path) -> Iterator[Chunk]:
     if _MAN_PAGE.search(path.name):
         text = _plain_man(text)
     for piece in _cut(text):
-        first = next((line.strip("#= *-") for line in piece.splitlines() if line.strip("#= *-")), "")
+        first = next(
+            (line.strip("#= *-") for line in piece.splitlines() if line.strip("#= *-")), ""
+        )
         yield Chunk(f"{path.name.removesuffix('.gz')}: {first}"[:TITLE_CHARS_MAX], piece, "")
 
 
@@ -159,5 +176,9 @@ def _walk(node: ast.AST, name: str) -> Iterator[Chunk]:
             summary, _, rest = text.strip().partition("\n\n")
             yield Chunk(name[:TITLE_CHARS_MAX], rest.strip(), " ".join(summary.split()))
     for child in ast.iter_child_nodes(node):
-        inner = getattr(child, "name", None) if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) else None
+        inner = (
+            getattr(child, "name", None)
+            if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            else None
+        )
         yield from _walk(child, f"{name}.{inner}" if inner else name)

@@ -50,8 +50,11 @@ class Model:
     def __init__(self, failure: Exception | None = None, answers: bool = True) -> None:
         self.failure = failure
         self.answers = answers
+        self.meeting: asyncio.Barrier | None = None
 
     async def embed_query(self, text: str) -> Vector:
+        if self.meeting is not None:
+            await self.meeting.wait()
         if self.failure is not None:
             raise self.failure
         if not self.answers:
@@ -66,7 +69,7 @@ class Notes:
     connection: apsw.Connection = field(default_factory=lambda: apsw.Connection(":memory:"))
     rows: dict[str, tuple[Candidate, str]] = field(default_factory=dict)
     text_answers: bool = True
-    asked: list[int] = field(default_factory=list)
+    meeting: asyncio.Barrier | None = None
 
     def __post_init__(self) -> None:
         self.connection.execute(
@@ -97,7 +100,8 @@ class Notes:
     async def search_text(self, query: str, scope: str | None, limit: int) -> Sequence[ScoredId]:
         if not self.text_answers:
             await asyncio.Event().wait()
-        self.asked.append(limit)
+        if self.meeting is not None:
+            await self.meeting.wait()
         where, parameters = ("m.namespace = ?", (scope,)) if scope else ("1", ())
         hits = search_any(self.connection, query, where, parameters, limit)
         return [ScoredId(hit.id, hit.score) for hit in hits]
@@ -205,23 +209,9 @@ async def test_without_any_leg_in_time_the_caller_is_told_to_try_again(notes: No
 
 
 async def test_the_legs_run_side_by_side(notes: Notes) -> None:
-    met = asyncio.Barrier(2)
-
-    class MeetingModel(Model):
-        async def embed_query(self, text: str) -> Vector:
-            await met.wait()
-            return await super().embed_query(text)
-
-    class MeetingNotes(Notes):
-        async def search_text(
-            self, query: str, scope: str | None, limit: int
-        ) -> Sequence[ScoredId]:
-            await met.wait()
-            return await super().search_text(query, scope, limit)
-
-    meeting = MeetingNotes()
-    meeting.add("dog", "The dog sleeps")
-    answer = await asyncio.wait_for(pipeline(meeting, MeetingModel()).recall(ask("dog")), 5)
+    model = Model()
+    notes.meeting = model.meeting = asyncio.Barrier(2)
+    answer = await asyncio.wait_for(pipeline(notes, model).recall(ask("dog")), timeout=5)
     assert answer.mode is Mode.HYBRID
 
 
