@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 # Malkov and Yashunin 2018 (HNSW), names M, efConstruction and ef. Chosen with
 # bench/embedding.py on clustered vectors at 100,000 rows.
 CONNECTIVITY = 16
-EXPANSION_ADD = 128
-EXPANSION_SEARCH = 128
+EXPANSION_ADD = 96
+EXPANSION_SEARCH = 96
 
 _INT8_MAX = 127.0
 
@@ -92,7 +92,8 @@ class Graph:
 
     @property
     def memory_bytes(self) -> int:
-        return int(self._index.memory_usage)
+        """What is written; usearch's own figure counts pages that it only reserves."""
+        return int(self._index.serialized_length)
 
     def add(self, slots: NDArray[np.int64], vectors: NDArray[np.float16]) -> None:
         self._index.add(slots.astype(np.uint64), _to_int8(vectors), threads=1)
