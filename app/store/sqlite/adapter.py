@@ -1,0 +1,455 @@
+"""The store on one SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar, cast
+
+import numpy as np
+
+from app.domain.errors import StoreUnavailableError
+from app.log.cursor import VectorClock
+from app.log.digest import BUCKETS, EMPTY
+from app.log.entry import Entry, open_entry
+from app.log.hlc import HybridClock
+from app.log.projection import Snapshot, snapshot
+from app.log.state import EntityKey
+from app.store.protocol import (
+    Command,
+    ForeignOutcome,
+    Receipt,
+    ScoredId,
+    Store,
+    StoreStatus,
+    Unembedded,
+)
+from app.store.sql.filters import MemoryFilter, conditions
+from app.store.sqlite.backlog import Backlog
+from app.store.sqlite.batch import Chain, CommandJob
+from app.store.sqlite.common_words import CommonWords
+from app.store.sqlite.connection import FileOptions, open_writer
+from app.store.sqlite.errors import RETRY_AFTER_SECONDS, translating
+from app.store.sqlite.expiry import CollectJob
+from app.store.sqlite.flush import content_hash
+from app.store.sqlite.foreign import ForeignJob
+from app.store.sqlite.fulltext import search_all, search_any
+from app.store.sqlite.identity import take_identity
+from app.store.sqlite.readers import Readers
+from app.store.sqlite.stored import StoredStates, json_array
+from app.store.sqlite.vector_search import VectorSearch
+from app.store.sqlite.writer import Writer
+from app.store.tables import CURRENT_SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import apsw
+    from sqlalchemy import Select
+
+    from app.domain.memory import Memory
+    from app.domain.sources import Clock, DiskSync, Randomness
+    from app.log.epochs import EpochReason
+    from app.store.sql.selects import Record
+    from app.store.sqlite.flush import FlushReport
+
+T = TypeVar("T")
+_LOGGER = logging.getLogger(__name__)
+_VECTORS_SUFFIX: Final = ".vectors"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What is passed in: time, chance, disk."""
+
+    clock: Clock
+    randomness: Randomness
+    disk_sync: DiskSync
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteOptions:
+    """How the store is opened.
+
+    `inline` runs everything in the caller's thread: for simulation. `model` and
+    `dim` name the embedding model whose vectors are indexed; None for none.
+    """
+
+    file: FileOptions
+    model: str | None = None
+    dim: int = 0
+    index_texts: bool = True
+    inline: bool = False
+    new_epoch: EpochReason | None = None
+
+
+class SqliteStore(Store):
+    """See `Store`. Build with `open`, on a file whose schema is current."""
+
+    def __init__(self, options: SqliteOptions, sources: Sources, writer: apsw.Connection) -> None:
+        self._options = options
+        self._sources = sources
+        self._connection = writer
+        identity, head = take_identity(
+            writer,
+            options.file.path,
+            sources.randomness,
+            sources.disk_sync,
+            options.new_epoch,
+        )
+        self.identity = identity
+        self._readers = Readers(options.file, inline=options.inline)
+        self._common_words = CommonWords()
+        self._backlog = Backlog()
+        self._on_backlog: Callable[[], None] | None = None
+        self._vectors = (
+            VectorSearch(
+                self._readers,
+                options.file.path.with_name(options.file.path.name + _VECTORS_SUFFIX),
+                model=options.model,
+                dim=options.dim,
+                disk_sync=sources.disk_sync,
+                threaded=not options.inline,
+            )
+            if options.model is not None
+            else None
+        )
+        self._writer = Writer(
+            writer,
+            Chain(head, HybridClock(_last_hlc(writer)), _digests(writer)),
+            sources.clock,
+            index_texts=options.index_texts,
+            model=options.model,
+            after_commit=self._committed,
+        )
+        self._answers: deque[tuple[asyncio.Future[object], object]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @classmethod
+    def open(
+        cls,
+        options: SqliteOptions,
+        sources: Sources,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> SqliteStore:
+        """Open a file; blocks while the vector index catches up.
+
+        Args:
+            options: where and how.
+            sources: time, chance, disk.
+            progress: told (done, total) while vectors are read.
+
+        Raises:
+            StoreOpenError: damaged.
+            StoreUnavailableError: locked, read-only, full.
+        """
+        with translating():
+            writer = open_writer(options.file)
+            try:
+                store = cls(options, sources, writer)
+                store._start(progress)
+            except BaseException:
+                writer.close()
+                raise
+        return store
+
+    def _start(self, progress: Callable[[int, int], None]) -> None:
+        if self._vectors is not None:
+            self._vectors.open(self._connection, progress)
+            self._backlog.add(
+                cast("str", row[0])
+                for row in self._connection.execute(
+                    "SELECT memories.id FROM memories LEFT JOIN memory_vectors AS v"
+                    " ON v.memory_id = memories.id AND v.model = ?"
+                    " WHERE v.no IS NULL ORDER BY memories.rowid",
+                    (self._options.model,),
+                )
+            )
+        if not self._options.inline:
+            self._writer.start()
+
+    # -- writing ---------------------------------------------------------------------------
+
+    async def submit(self, command: Command[T]) -> Receipt[T]:
+        """Run one command in the next batch."""
+        future = self._future()
+        self._writer.put([CommandJob(command, lambda outcome: self._answer(future, outcome))])
+        if self._options.inline:
+            self._writer.run_queued()
+        return cast("Receipt[T]", await future)
+
+    async def submit_all(
+        self, commands: Sequence[Command[T]]
+    ) -> Sequence[Receipt[T] | Exception]:
+        """Run many commands in order; each fails alone."""
+        futures = [self._future() for _ in commands]
+        self._writer.put(
+            [
+                CommandJob(command, lambda outcome, future=future: self._answer(future, outcome))
+                for command, future in zip(commands, futures, strict=True)
+            ]
+        )
+        if self._options.inline:
+            self._writer.run_queued()
+        found = await asyncio.gather(*futures, return_exceptions=True)
+        return cast("list[Receipt[T] | Exception]", found)
+
+    async def append_foreign(self, entries: Sequence[Entry]) -> ForeignOutcome:
+        """Append a peer's entries."""
+        future = self._future()
+        self._writer.put([ForeignJob(entries, lambda outcome: self._answer(future, outcome))])
+        if self._options.inline:
+            self._writer.run_queued()
+        return cast("ForeignOutcome", await future)
+
+    async def collect_expired(self, limit: int, *, archive: bool) -> Sequence[Memory]:
+        """Move expired rows out of the live table."""
+        future = self._future()
+        self._writer.put(
+            [CollectJob(limit, archive, lambda outcome: self._answer(future, outcome))]
+        )
+        if self._options.inline:
+            self._writer.run_queued()
+        return cast("Sequence[Memory]", await future)
+
+    def _future(self) -> asyncio.Future[object]:
+        self._loop = asyncio.get_running_loop()
+        return self._loop.create_future()
+
+    def _answer(self, future: asyncio.Future[object], outcome: object) -> None:
+        """From the writer's thread: queue the answer, wake the loop once for many."""
+        if self._options.inline or self._loop is None:
+            _resolve(future, outcome)
+            return
+        self._answers.append((future, outcome))
+        if len(self._answers) == 1:
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:  # the loop is gone: nobody waits any more
+                self._answers.clear()
+
+    def _deliver(self) -> None:
+        while self._answers:
+            # Looked at before it is taken, so that a writer who adds behind it need not wake us.
+            future, outcome = self._answers[0]
+            _resolve(future, outcome)
+            self._answers.popleft()
+
+    def _committed(self, report: FlushReport) -> None:
+        if report.text_rows:
+            self._common_words.note_changed(report.text_rows)
+        if self._vectors is None:
+            return
+        self._backlog.add(report.unembedded)
+        self._backlog.discard(report.embedded)
+        self._backlog.discard(report.gone)
+        self._vectors.note(self._connection if self._options.inline else None, report.namespaces)
+        if report.unembedded and self._on_backlog is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._on_backlog)
+
+    def watch_backlog(self, notify: Callable[[], None]) -> None:
+        """Call `notify` on the event loop when texts wait for a vector."""
+        self._on_backlog = notify
+
+    # -- reading the log -------------------------------------------------------------------
+
+    async def log_after(self, origin: str, seq: int, limit: int) -> Sequence[Entry]:
+        """Entries of one origin, in order."""
+        return await self._readers.run(
+            lambda connection: [
+                _entry(row)
+                for row in connection.execute(
+                    "SELECT header, payload, payload_hash, hash FROM log_entries"
+                    " WHERE origin_no = (SELECT origin_no FROM log_origins WHERE origin = ?)"
+                    " AND seq > ? ORDER BY seq LIMIT ?",
+                    (origin, seq, limit),
+                )
+            ]
+        )
+
+    async def applied_after(self, apply_no: int, limit: int) -> Sequence[tuple[int, Entry]]:
+        """Entries in local order."""
+        return await self._readers.run(
+            lambda connection: [
+                (cast("int", row[0]), _entry(row[1:]))
+                for row in connection.execute(
+                    "SELECT apply_no, header, payload, payload_hash, hash FROM log_entries"
+                    " WHERE apply_no > ? ORDER BY apply_no LIMIT ?",
+                    (apply_no, limit),
+                )
+            ]
+        )
+
+    async def clock(self) -> VectorClock:
+        """What is applied here."""
+        return await self._readers.run(_clock)
+
+    async def digests(self) -> Sequence[bytes]:
+        """One digest a bucket."""
+        found = await self._readers.run(_digests)
+        return [found.get(bucket, EMPTY) for bucket in range(BUCKETS)]
+
+    # -- reading ---------------------------------------------------------------------------
+
+    async def select(self, statement: Select[*tuple[object, ...]]) -> Sequence[Record]:
+        """The rows of a select."""
+        return await self._readers.select(statement)
+
+    async def search_text(
+        self, query: str, chosen: MemoryFilter, limit: int, *, every_term: bool
+    ) -> Sequence[ScoredId]:
+        """Keyword hits."""
+        where, parameters = self._readers.condition(conditions(chosen))
+        where = where.replace("memories.", "m.")  # the text leg's alias; values are bound
+
+        def search(connection: apsw.Connection) -> list[ScoredId]:
+            if every_term:
+                hits = search_all(connection, query, where, parameters, limit)
+            else:
+                hits = search_any(
+                    connection, query, where, parameters, limit, self._common_words
+                )
+            return [ScoredId(hit.id, hit.score) for hit in hits]
+
+        return await self._readers.run(search)
+
+    async def search_vector(
+        self, vector: Sequence[float], chosen: MemoryFilter, limit: int
+    ) -> Sequence[ScoredId]:
+        """Nearest rows."""
+        vectors = self._vectors
+        if vectors is None:
+            return ()
+        condition = self._readers.condition(conditions(chosen))
+        query = np.asarray(vector, dtype=np.float32)
+        return await self._readers.run(
+            lambda connection: vectors.search(
+                connection, query, condition, chosen.namespaces, limit
+            )
+        )
+
+    async def cosines(self, vector: Sequence[float], ids: Sequence[str]) -> Mapping[str, float]:
+        """Cosines of given rows."""
+        vectors = self._vectors
+        if vectors is None:
+            return {}
+        query = np.asarray(vector, dtype=np.float32)
+        return await self._readers.run(lambda connection: vectors.cosines(connection, query, ids))
+
+    async def snapshot(self, memory_id: str) -> Snapshot | None:
+        """The merged state of one memory."""
+        return await self._readers.run(lambda connection: _snapshot(connection, memory_id))
+
+    async def unembedded(self, model: str, limit: int) -> Sequence[Unembedded]:
+        """Live memories without a current vector."""
+        if model != self._options.model:
+            return ()
+        ids = self._backlog.first(limit)
+        if not ids:
+            return ()
+        rows = await self._readers.run(
+            lambda connection: connection.execute(
+                "SELECT id, title, content FROM memories"
+                " WHERE id IN (SELECT value FROM json_each(?))",
+                (json_array(ids),),
+            ).fetchall()
+        )
+        texts = cast("list[tuple[str, str, str]]", rows)
+        found = {one: (title, content) for one, title, content in texts}
+        self._backlog.discard(one for one in ids if one not in found)
+        return [
+            Unembedded(one, content_hash(*found[one]), " ".join(found[one]))
+            for one in ids
+            if one in found
+        ]
+
+    async def unembedded_count(self) -> int:
+        """How many live memories wait for a vector."""
+        return len(self._backlog)
+
+    async def status(self) -> StoreStatus:
+        """Facts for health, capabilities and doctor."""
+        clock = await self.clock()
+        vectors = self._vectors
+        return StoreStatus(
+            backend="sqlite",
+            location=str(self._options.file.path),
+            origin=self.identity.origin,
+            clock=clock,
+            schema_version=CURRENT_SCHEMA_VERSION,
+            vectors=len(vectors.index) if vectors is not None else 0,
+            vectors_outside_index=vectors.index.outside_graph if vectors is not None else 0,
+            details={"embedding_backlog": len(self._backlog), "epoch": self.identity.reason.value},
+        )
+
+    async def check(self) -> None:
+        """Prove that the store answers."""
+        sound = await self._readers.run(_check)
+        if not sound:
+            raise StoreUnavailableError(
+                "the text index is damaged; run `ai-memory doctor`",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            )
+
+    async def close(self) -> None:
+        """Drain, save, let go."""
+        if self._options.inline:
+            self._close()
+            return
+        await asyncio.get_running_loop().run_in_executor(None, self._close)
+        self._deliver()
+
+    def _close(self) -> None:
+        self._writer.close()
+        if self._vectors is not None:
+            with translating():
+                self._vectors.close(_clock(self._connection).as_dict())
+        self._readers.close()
+        with translating():
+            self._connection.pragma("wal_checkpoint(TRUNCATE)")
+            self._connection.close()
+
+
+def _resolve(future: asyncio.Future[object], outcome: object) -> None:
+    if future.done():
+        return  # the caller gave up waiting; the write stands
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def _entry(row: Sequence[object]) -> Entry:
+    header, payload, payload_hash, digest = cast("tuple[bytes, bytes | None, bytes, bytes]", row)
+    return open_entry(header, payload, payload_hash, digest)
+
+
+def _clock(connection: apsw.Connection) -> VectorClock:
+    rows = connection.execute("SELECT origin, head_seq FROM log_origins")
+    return VectorClock({cast("str", origin): cast("int", seq) for origin, seq in rows})
+
+
+def _digests(connection: apsw.Connection) -> dict[int, bytes]:
+    rows = connection.execute("SELECT bucket, digest FROM digest_buckets")
+    return {cast("int", bucket): cast("bytes", digest) for bucket, digest in rows}
+
+
+def _last_hlc(connection: apsw.Connection) -> int:
+    row = connection.execute("SELECT max(head_hlc) FROM log_origins").fetchone()
+    return cast("int", row[0]) if row and row[0] is not None else 0
+
+
+def _snapshot(connection: apsw.Connection, memory_id: str) -> Snapshot | None:
+    key = EntityKey("memory", memory_id)
+    cells = StoredStates(connection).load_states([key]).get(key)
+    return snapshot(memory_id, cells) if cells is not None else None
+
+
+def _check(connection: apsw.Connection) -> bool:
+    connection.execute("SELECT count(*) FROM (SELECT 1 FROM memories LIMIT 1)").fetchall()
+    connection.execute(
+        "SELECT rowid FROM memories_fts WHERE memories_fts MATCH '\"a\"' LIMIT 1"
+    ).fetchall()
+    return True

@@ -1,0 +1,303 @@
+"""One transaction for everything queued: commands decided, entries sealed, rows written.
+
+A command that refuses is undone alone. The log head moves only when the
+transaction has committed, so a failed batch leaves no gap.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+
+from app.domain.errors import AiMemoryError
+from app.domain.timestamps import epoch_milliseconds, format_instant
+from app.log.entry import GENESIS_HASH, Entry, seal
+from app.log.hlc import HybridClock, Stamp
+from app.log.names import Name
+from app.log.state import EntityKey
+from app.log.workspace import Workspace
+from app.store.protocol import Command, LocalRow, Needs, Receipt
+from app.store.sqlite.flush import Flush
+from app.store.sqlite.quotas import QuotaLedger
+from app.store.sqlite.statements import insert_text
+from app.store.sqlite.stored import StoredStates
+from app.store.tables import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import apsw
+
+    from app.domain.sources import Clock
+    from app.log.entry import Draft
+    from app.log.projection import Snapshot
+    from app.log.registers import Cells
+    from app.store.protocol import Charge, QuotaLimits
+
+T = TypeVar("T")
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of one origin's chain."""
+
+    origin_no: int
+    origin: str
+    seq: int = 0
+    hash: bytes = GENESIS_HASH
+    hlc: int = 0
+
+
+@dataclass(slots=True)
+class Chain:
+    """What the writer keeps in memory between batches; moved by committed ones only."""
+
+    own: Head
+    clock: HybridClock
+    digests: dict[int, bytes]
+
+
+class Job(Protocol):
+    """A unit of the writer's queue: runs in a batch, then learns how it ended."""
+
+    @property
+    def needs(self) -> Needs:
+        """What will be read."""
+        ...
+
+    def run(self, batch: Batch) -> None:
+        """Change the batch. An error undoes this job only."""
+        ...
+
+    def succeed(self) -> None:
+        """The batch is durable."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """This job, or the whole batch, is not."""
+        ...
+
+
+class Batch:
+    """An open transaction's worth of work, and the view that its commands get."""
+
+    def __init__(self, connection: apsw.Connection, chain: Chain, clock: Clock) -> None:
+        instant = clock.now()
+        self.connection = connection
+        self.chain = chain
+        self.now_ms = epoch_milliseconds(instant)
+        self._now = format_instant(instant)
+        self.stored = StoredStates(connection)
+        self.workspace = Workspace(self.stored)
+        self.quotas = QuotaLedger(connection, self._now)
+        self.entries: list[tuple[int, Entry]] = []
+        self.local_rows: list[LocalRow] = []
+        self.collected: dict[str, bool] = {}
+        self._texts: dict[bytes, list[str]] = {}
+        self._own = chain.own
+        self._ticks = HybridClock(chain.clock.last)
+        self._marks = (0, 0, self._own, 0)
+
+    # -- the view (app.store.protocol.View) ------------------------------------------------
+
+    @property
+    def now(self) -> str:
+        """The batch's time."""
+        return self._now
+
+    @property
+    def origin(self) -> str:
+        """Who appends."""
+        return self._own.origin
+
+    def snapshot(self, memory_id: str) -> Snapshot | None:
+        """A memory, whatever its life."""
+        return self.workspace.snapshot(memory_id)
+
+    def holder(self, namespace: str, title: str) -> Snapshot | None:
+        """Who holds a name."""
+        memory_id = self.workspace.holder(Name(namespace, title))
+        return None if memory_id is None else self.workspace.snapshot(memory_id)
+
+    def cells(self, key: EntityKey) -> Cells | None:
+        """Any state."""
+        return self.workspace.cells(key)
+
+    def charge(self, cost: Charge, limits: QuotaLimits) -> None:
+        """Count a cost."""
+        self.quotas.charge(cost, limits)
+
+    def same_text(self, text_hash: bytes) -> Sequence[str]:
+        """Ids of live memories with this normalised text."""
+        if text_hash not in self._texts:
+            self.prefetch_texts([text_hash])
+        return [
+            memory_id
+            for memory_id in self._texts[text_hash]
+            if (found := self.snapshot(memory_id)) is not None and found.is_current(self._now)
+        ]
+
+    def prefetch(self, needs: Sequence[Needs]) -> None:
+        """Read what many jobs need, a statement a table."""
+        keys = [EntityKey("memory", one) for need in needs for one in need.memories]
+        keys.extend(key for need in needs for key in need.keys)
+        self.workspace.prefetch(keys, [name for need in needs for name in need.names])
+        self.quotas.prefetch([pair for need in needs for pair in need.quotas])
+        self.prefetch_texts([one for need in needs for one in need.text_hashes])
+
+    def prefetch_texts(self, hashes: Iterable[bytes]) -> None:
+        """Load who has these texts."""
+        wanted = [one for one in dict.fromkeys(hashes) if one not in self._texts]
+        if not wanted:
+            return
+        self._texts.update((one, []) for one in wanted)
+        marks = ", ".join("?" * len(wanted))
+        for text_hash, memory_id in self.connection.execute(
+            f"SELECT text_hash, memory_id FROM text_duplicates WHERE text_hash IN ({marks})",  # noqa: S608 - marks only
+            wanted,
+        ):
+            self._texts[cast("bytes", text_hash)].append(cast("str", memory_id))
+
+    # -- appending -------------------------------------------------------------------------
+
+    def append(self, draft: Draft) -> Entry:
+        """Seal and apply one entry of our own."""
+        head = self._own
+        hlc = self._ticks.tick(self.now_ms)
+        entry = seal(draft, head.origin, head.seq + 1, hlc, head.hash)
+        self.workspace.apply(draft.kind, draft.payload, Stamp(hlc, head.origin))
+        self.entries.append((head.origin_no, entry))
+        self._own = Head(head.origin_no, head.origin, entry.seq, entry.hash, hlc)
+        return entry
+
+    def note_text(self, text_hash: bytes, memory_id: str) -> None:
+        """A text that this batch adds, so that a twin in the same batch sees it."""
+        self._texts.setdefault(text_hash, []).append(memory_id)
+
+    def collect(self, memory_id: str, *, archive: bool) -> None:
+        """Show an expired memory in the archive (or nowhere) instead of the live table."""
+        self.collected[memory_id] = archive
+
+    def observe(self, hlc: int) -> None:
+        """A foreign stamp that was accepted."""
+        self._ticks.observe(hlc, self.now_ms)
+
+    def mark(self) -> None:
+        """Start a job's step."""
+        self._marks = (len(self.entries), len(self.local_rows), self._own, self._ticks.last)
+        self.workspace.mark()
+        self.quotas.mark()
+
+    def undo(self) -> None:
+        """Take a job's step back."""
+        entries, local_rows, own, ticks = self._marks
+        del self.entries[entries:]
+        del self.local_rows[local_rows:]
+        self._own = own
+        self._ticks = HybridClock(ticks)
+        self.workspace.undo()
+        self.quotas.undo()
+
+    # -- committing ------------------------------------------------------------------------
+
+    def flush(self, *, index_texts: bool, model: str | None) -> Flush:
+        """Write everything; the caller commits."""
+        flush = Flush(
+            self.connection,
+            self.workspace,
+            self.stored,
+            self.chain.digests,
+            self._now,
+            index_texts=index_texts,
+            model=model,
+        )
+        flush.write_entries(self.entries)
+        flush.write_states(self.collected)
+        self.quotas.flush()
+        for row in self.local_rows:
+            _write_local(self.connection, row)
+        if self._own is not self.chain.own:
+            self.connection.execute(
+                "UPDATE log_origins SET head_seq = ?, head_hash = ?, head_hlc = ?"
+                " WHERE origin_no = ?",
+                (self._own.seq, self._own.hash, self._own.hlc, self._own.origin_no),
+            )
+        return flush
+
+    def committed(self, changed_digests: Mapping[int, bytes]) -> None:
+        """The transaction is durable: the chain moves."""
+        self.chain.own = self._own
+        self.chain.clock = self._ticks
+        self.chain.digests.update(changed_digests)
+
+
+def _write_local(connection: apsw.Connection, row: LocalRow) -> None:
+    table = metadata.tables[row.table]
+    condition = " AND ".join(f"{one} = ?" for one in row.key)
+    if row.values is None:
+        connection.execute(
+            f"DELETE FROM {table.name} WHERE {condition}",  # noqa: S608 - declared names
+            tuple(row.key.values()),
+        )
+        return
+    values = {**row.key, **row.values}
+    changes = ", ".join(f"{one} = excluded.{one}" for one in row.values)
+    suffix = f"ON CONFLICT ({', '.join(row.key)}) DO UPDATE SET {changes}"
+    insert_text(table, tuple(values), suffix).run(connection, [tuple(values.values())])
+
+
+@dataclass(slots=True)
+class CommandJob(Generic[T]):
+    """A command in the queue."""
+
+    command: Command[T]
+    done: Callable[[Receipt[T] | Exception], None]
+    receipt: Receipt[T] | None = field(default=None, init=False)
+
+    @property
+    def needs(self) -> Needs:
+        """What the command says it needs."""
+        return self.command.needs
+
+    def run(self, batch: Batch) -> None:
+        """Decide, append, and take the answer."""
+        decided = self.command.decide(batch)
+        seq = None
+        for draft in decided.drafts:
+            seq = batch.append(draft).seq
+        batch.local_rows.extend(decided.rows)
+        for text_hash in self.command.needs.text_hashes:
+            for draft in decided.drafts:
+                for memory_id in draft.entity_ids:
+                    batch.note_text(text_hash, memory_id)
+        self.receipt = Receipt(decided.result(batch), batch.origin, seq)
+
+    def succeed(self) -> None:
+        """Answer with the receipt."""
+        self.done(cast("Receipt[T]", self.receipt))
+
+    def fail(self, error: Exception) -> None:
+        """Answer with the error."""
+        self.done(error)
+
+
+def run_jobs(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
+    """Run each job; failed ones have been told. Returns those that stand."""
+    batch.prefetch([job.needs for job in jobs])
+    standing: list[Job] = []
+    for job in jobs:
+        batch.mark()
+        try:
+            job.run(batch)
+        except AiMemoryError as error:
+            batch.undo()
+            job.fail(error)
+        except Exception as error:  # a bug in one command must not take the others down
+            _LOGGER.exception("a write failed unexpectedly")
+            batch.undo()
+            job.fail(error)
+        else:
+            standing.append(job)
+    return standing

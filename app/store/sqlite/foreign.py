@@ -1,0 +1,184 @@
+"""A peer's entries: checked, applied in order, or put aside with the reason.
+
+The receive cursor passes an entry that is durably in quarantine, so one bad
+entry does not stop its origin. A gap stops it: what is missing must come first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, cast
+
+from app.domain.errors import EntryRefusedError
+from app.domain.timestamps import format_instant, from_epoch_milliseconds
+from app.log.canonical import encode
+from app.log.entry import GENESIS_HASH, Entry, chain_hash, decode_payload
+from app.log.hlc import MAX_OFFSET_MS, HlcTooFarAheadError, Stamp, wall_milliseconds
+from app.log.kinds import KINDS
+from app.store.protocol import ForeignOutcome, Needs, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.log.canonical import Value
+    from app.store.sqlite.batch import Batch
+
+FORK: Final = "fork"
+FUTURE: Final = "future_stamp"
+CHAIN: Final = "chain_mismatch"
+
+
+@dataclass(slots=True)
+class ForeignJob:
+    """A batch of foreign entries in the writer's queue."""
+
+    entries: Sequence[Entry]
+    done: Callable[[ForeignOutcome | Exception], None]
+    outcome: ForeignOutcome | None = field(default=None, init=False)
+
+    @property
+    def needs(self) -> Needs:
+        """The states that the entries name."""
+        ids = dict.fromkeys(one for entry in self.entries for one in entry.entity_ids)
+        return Needs(memories=tuple(ids))
+
+    def run(self, batch: Batch) -> None:
+        """Apply what can be applied, per origin in order."""
+        run = _Run(batch)
+        for entry in self.entries:
+            run.take(entry)
+        self.outcome = run.outcome()
+
+    def succeed(self) -> None:
+        """Answer with the outcome."""
+        self.done(cast("ForeignOutcome", self.outcome))
+
+    def fail(self, error: Exception) -> None:
+        """Answer with the error."""
+        self.done(error)
+
+
+@dataclass(slots=True)
+class _Cursor:
+    origin_no: int
+    is_self: bool
+    seq: int
+    hash: bytes
+    hlc: int
+    stopped: bool = False
+
+
+class _Run:
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._cursors: dict[str, _Cursor] = {}
+        self._refused: list[Refusal] = []
+        self._applied = 0
+
+    def take(self, entry: Entry) -> None:
+        cursor = self._cursor(entry.origin)
+        if cursor.is_self or cursor.stopped:
+            return
+        if entry.seq <= cursor.seq:
+            self._check_known(cursor, entry)
+            return
+        if entry.seq != cursor.seq + 1:
+            cursor.stopped = True
+            return
+        if chain_hash(cursor.hash, entry.header, entry.payload_hash) != entry.hash:
+            # Without its chain the entry cannot be placed: the origin must send again.
+            self._quarantine(entry, CHAIN, "the hash does not continue the chain", None)
+            cursor.stopped = True
+            return
+        self._append(cursor, entry)
+
+    def outcome(self) -> ForeignOutcome:
+        for cursor in self._cursors.values():
+            if not cursor.is_self:
+                self._batch.connection.execute(
+                    "UPDATE log_origins SET head_seq = ?, head_hash = ?, head_hlc = ?"
+                    " WHERE origin_no = ?",
+                    (cursor.seq, cursor.hash, cursor.hlc, cursor.origin_no),
+                )
+        decided = {origin: cursor.seq for origin, cursor in self._cursors.items()}
+        return ForeignOutcome(decided, self._refused, self._applied)
+
+    def _append(self, cursor: _Cursor, entry: Entry) -> None:
+        self._batch.entries.append((cursor.origin_no, entry))
+        cursor.seq, cursor.hash = entry.seq, entry.hash
+        try:
+            self._batch.observe(entry.hlc)
+        except HlcTooFarAheadError:
+            due = from_epoch_milliseconds(wall_milliseconds(entry.hlc) - MAX_OFFSET_MS)
+            self._quarantine(entry, FUTURE, "the stamp lies in the future", format_instant(due))
+            return
+        cursor.hlc = max(cursor.hlc, entry.hlc)
+        if entry.payload is None or entry.kind not in KINDS:
+            return  # a hole, or a kind of a newer version: kept and forwarded
+        try:
+            self._batch.workspace.apply(
+                entry.kind, decode_payload(entry), Stamp(entry.hlc, entry.origin)
+            )
+        except EntryRefusedError as error:
+            reason = str(error.details.get("reason", error.code))
+            self._quarantine(entry, reason, error.message, None)
+            return
+        self._applied += 1
+
+    def _check_known(self, cursor: _Cursor, entry: Entry) -> None:
+        row = self._batch.connection.execute(
+            "SELECT hash FROM log_entries WHERE origin_no = ? AND seq = ?",
+            (cursor.origin_no, entry.seq),
+        ).fetchone()
+        known = row[0] if row else None
+        if known is None:
+            known = next(
+                (
+                    one.hash
+                    for no, one in self._batch.entries
+                    if no == cursor.origin_no and one.seq == entry.seq
+                ),
+                None,
+            )
+        if known is not None and known != entry.hash:
+            self._quarantine(entry, FORK, "another entry has this number", None)
+            cursor.stopped = True
+
+    def _quarantine(self, entry: Entry, code: str, detail: str, retry_at: str | None) -> None:
+        stored: dict[str, Value] = {
+            "header": entry.header,
+            "payload": entry.payload,
+            "payload_hash": entry.payload_hash,
+            "hash": entry.hash,
+        }
+        self._batch.connection.execute(
+            "INSERT INTO log_quarantine"
+            " (origin, seq, code, detail, entry, received_at, retry_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (origin, seq) DO UPDATE SET"
+            " code = excluded.code, detail = excluded.detail, entry = excluded.entry,"
+            " received_at = excluded.received_at, retry_at = excluded.retry_at",
+            (entry.origin, entry.seq, code, detail, encode(stored), self._batch.now, retry_at),
+        )
+        self._refused.append(Refusal(entry.origin, entry.seq, code))
+
+    def _cursor(self, origin: str) -> _Cursor:
+        found = self._cursors.get(origin)
+        if found is not None:
+            return found
+        connection = self._batch.connection
+        connection.execute(
+            "INSERT INTO log_origins (origin, is_self, head_seq, head_hash, head_hlc)"
+            " VALUES (?, 0, 0, ?, 0) ON CONFLICT (origin) DO NOTHING",
+            (origin, GENESIS_HASH),
+        )
+        row = connection.execute(
+            "SELECT origin_no, is_self, head_seq, head_hash, head_hlc FROM log_origins"
+            " WHERE origin = ?",
+            (origin,),
+        ).fetchone()
+        no, is_self, seq, digest, hlc = cast("tuple[int, int, int, bytes | None, int]", row)
+        found = _Cursor(no, bool(is_self), seq, digest or GENESIS_HASH, hlc)
+        self._cursors[origin] = found
+        return found
+
+

@@ -1,0 +1,182 @@
+"""Quota counters of one batch (semantics 9): read in bulk, counted in memory, written once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, cast
+
+from app.domain.errors import QuotaExceededError
+from app.store.sqlite.statements import insert_text
+from app.store.sqlite.stored import json_array
+from app.store.tables import agent_quotas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import apsw
+
+    from app.store.protocol import Charge, QuotaLimits
+
+AGGREGATE: Final = "_global"
+UNLIMITED: Final = (1 << 53) - 1
+"""How "no limit" is stored: the greatest integer that every JSON reader keeps exact."""
+
+_COLUMNS: Final = (
+    "agent_id",
+    "namespace",
+    "max_memories_per_day",
+    "max_storage_bytes",
+    "max_links_per_day",
+    "current_memories_today",
+    "current_storage_bytes",
+    "current_links_today",
+    "day_started_at",
+    "created_at",
+    "updated_at",
+)
+_SELECT: Final = (
+    f"SELECT {', '.join(f'q.{one}' for one in _COLUMNS)} FROM json_each(?) AS wanted"  # noqa: S608 - own names
+    " JOIN agent_quotas AS q"
+    " ON q.agent_id = wanted.value ->> 0 AND q.namespace = wanted.value ->> 1"
+)
+_UPSERT: Final = insert_text(
+    agent_quotas,
+    _COLUMNS,
+    "ON CONFLICT (agent_id, namespace) DO UPDATE SET "
+    + ", ".join(f"{one} = excluded.{one}" for one in _COLUMNS[5:] if one != "created_at"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counters:
+    agent_id: str
+    namespace: str
+    max_memories: int
+    max_bytes: int
+    max_links: int
+    memories: int
+    storage_bytes: int
+    links: int
+    day: str
+    created_at: str
+    updated_at: str
+
+
+class QuotaLedger:
+    """The counters as a batch moves them; `mark` and `undo` bracket one command."""
+
+    def __init__(self, connection: apsw.Connection, now: str) -> None:
+        self._connection = connection
+        self._now = now
+        self._rows: dict[tuple[str, str], _Counters | None] = {}
+        self._changed: dict[tuple[str, str], None] = {}
+        self._undo: list[tuple[tuple[str, str], _Counters | None]] = []
+
+    def prefetch(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Load the counters of (agent, namespace) pairs, and each agent's aggregate."""
+        wanted = dict.fromkeys(
+            pair
+            for agent_id, namespace in keys
+            for pair in ((agent_id, namespace), (agent_id, AGGREGATE))
+            if pair not in self._rows
+        )
+        if not wanted:
+            return
+        self._rows.update(dict.fromkeys(wanted))
+        for row in self._connection.execute(_SELECT, (json_array(list(wanted)),)):
+            counters = _Counters(*row)  # type: ignore[arg-type]  # columns in the class's order
+            self._rows[counters.agent_id, counters.namespace] = counters
+
+    def mark(self) -> None:
+        """Start a step that `undo` takes back."""
+        self._undo.clear()
+
+    def undo(self) -> None:
+        """Take back every charge since `mark`."""
+        while self._undo:
+            key, before = self._undo.pop()
+            self._rows[key] = before
+
+    def charge(self, cost: Charge, limits: QuotaLimits) -> None:
+        """Count a cost against the namespace and the aggregate.
+
+        Raises:
+            QuotaExceededError: either would pass its limit; nothing is counted.
+        """
+        self.prefetch([(cost.agent_id, cost.namespace)])
+        keys = dict.fromkeys([(cost.agent_id, cost.namespace), (cost.agent_id, AGGREGATE)])
+        counted = {key: self._counted(key, cost, limits) for key in keys}
+        for key, counters in counted.items():
+            self._undo.append((key, self._rows[key]))
+            self._rows[key] = counters
+            self._changed[key] = None
+
+    def _counted(self, key: tuple[str, str], cost: Charge, limits: QuotaLimits) -> _Counters:
+        row = self._rows[key] or self._fresh(key, limits)
+        if row.day != self._now[:10]:
+            row = replace(row, memories=0, links=0, day=self._now[:10])
+        checks = (
+            ("memories_per_day", row.memories, cost.memories, row.max_memories),
+            ("storage_bytes", row.storage_bytes, cost.storage_bytes, row.max_bytes),
+            ("links_per_day", row.links, cost.links, row.max_links),
+        )
+        unlimited = (limits.memories_per_day, limits.storage_bytes, limits.links_per_day)
+        for (name, current, added, most), limit in zip(checks, unlimited, strict=True):
+            if added and limit is not None and current + added > most:
+                raise QuotaExceededError(
+                    f"QUOTA_EXCEEDED: agent {cost.agent_id} namespace {cost.namespace}"
+                    f" hit {name} (current={current}, max={most})",
+                    limit=name,
+                    current=current,
+                    max=most,
+                    agent_id=cost.agent_id,
+                )
+        return replace(
+            row,
+            memories=row.memories + cost.memories,
+            storage_bytes=row.storage_bytes + cost.storage_bytes,
+            links=row.links + cost.links,
+            updated_at=self._now,
+        )
+
+    def _fresh(self, key: tuple[str, str], limits: QuotaLimits) -> _Counters:
+        def stored(limit: int | None) -> int:
+            return UNLIMITED if limit is None else limit
+
+        return _Counters(
+            agent_id=key[0],
+            namespace=key[1],
+            max_memories=stored(limits.memories_per_day),
+            max_bytes=stored(limits.storage_bytes),
+            max_links=stored(limits.links_per_day),
+            memories=0,
+            storage_bytes=0,
+            links=0,
+            day=self._now[:10],
+            created_at=self._now,
+            updated_at=self._now,
+        )
+
+    def flush(self) -> None:
+        """Write the counters that moved."""
+        rows = [self._rows[key] for key in self._changed]
+        _UPSERT.run(
+            self._connection,
+            [
+                (
+                    row.agent_id,
+                    row.namespace,
+                    row.max_memories,
+                    row.max_bytes,
+                    row.max_links,
+                    row.memories,
+                    row.storage_bytes,
+                    row.links,
+                    row.day,
+                    row.created_at,
+                    row.updated_at,
+                )
+                for row in cast("list[_Counters]", rows)
+                if row is not None
+            ],
+        )

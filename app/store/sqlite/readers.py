@@ -1,0 +1,125 @@
+"""Readers: a few threads, each with its own connection; WAL gives each a committed snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, TypeVar, cast
+
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+
+from app.domain.errors import StoreClosedError
+from app.store.sqlite.connection import FileOptions, open_reader
+from app.store.sqlite.errors import translating
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import apsw
+    from sqlalchemy import BindParameter, ClauseElement, Select
+    from sqlalchemy.engine.interfaces import Compiled
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+    from app.store.sql.selects import Record, SqlValue
+
+T = TypeVar("T")
+READERS: Final = 4
+_COMPILED_MAX: Final = 512
+_DIALECT: Final = sqlite_dialect.dialect(paramstyle="qmark")
+
+
+class Readers:
+    """Runs functions of a connection off the event loop (or in place, when `inline`)."""
+
+    def __init__(self, options: FileOptions, *, inline: bool) -> None:
+        self._options = options
+        self._local = threading.local()
+        self._opened: list[apsw.Connection] = []
+        self._lock = threading.Lock()
+        self._pool = (
+            None if inline else ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        )
+        self._compiled = CompiledStatements()
+        self._closed = False
+
+    async def run(self, function: Callable[[apsw.Connection], T]) -> T:
+        """`function` of a reader's connection.
+
+        Raises:
+            StoreUnavailableError: the driver failed, or the store is closed.
+        """
+        if self._closed:
+            raise StoreClosedError("the store is closed", retry_after_seconds=1)
+        if self._pool is None:
+            return self._call(function)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, function)
+
+    def run_here(self, function: Callable[[apsw.Connection], T]) -> T:
+        """`function` of this thread's own connection, for background threads."""
+        return self._call(function)
+
+    async def select(self, statement: Select[*tuple[object, ...]]) -> Sequence[Record]:
+        """The rows of a select, column name → value."""
+        return await self.run(lambda connection: self.fetch(connection, statement))
+
+    def fetch(
+        self, connection: apsw.Connection, statement: Select[*tuple[object, ...]]
+    ) -> Sequence[Record]:
+        """The rows of a select on this connection."""
+        text, parameters = self._compiled.text(statement)
+        cursor = connection.execute(text, parameters)
+        names = tuple(cast("str", column.name) for column in statement.selected_columns)
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def condition(self, clause: ClauseElement) -> tuple[str, tuple[SqlValue, ...]]:
+        """A condition as driver text with its parameters in order."""
+        return self._compiled.text(clause)
+
+    def _call(self, function: Callable[[apsw.Connection], T]) -> T:
+        with translating():
+            connection = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = open_reader(self._options)
+                self._local.connection = connection
+                with self._lock:
+                    self._opened.append(connection)
+            return function(connection)
+
+    def close(self) -> None:
+        """Wait for running reads and close every connection."""
+        self._closed = True
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+        for connection in self._opened:
+            connection.close()
+
+
+class CompiledStatements:
+    """SQLAlchemy statements as driver text, compiled once a shape (its SQL compilation caching)."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[object, Compiled] = {}
+
+    def text(self, statement: ClauseElement) -> tuple[str, tuple[SqlValue, ...]]:
+        """Text and parameters, in order."""
+        key = statement._generate_cache_key()  # noqa: SLF001 - the documented caching key has no public name
+        if key is None:
+            return _expanded(statement.compile(dialect=_DIALECT), None)
+        found = self._by_key.get(key.key)
+        if found is None:
+            if len(self._by_key) >= _COMPILED_MAX:
+                self._by_key.clear()
+            found = statement.compile(dialect=_DIALECT, cache_key=key)
+            self._by_key[key.key] = found
+        return _expanded(found, key.bindparams)
+
+
+def _expanded(
+    compiled: Compiled, bound: Sequence[BindParameter[object]] | None
+) -> tuple[str, tuple[SqlValue, ...]]:
+    parameters = compiled.construct_params(extracted_parameters=bound)
+    # IN lists have their length at execution time only.
+    state = cast("SQLCompiler", compiled)._process_parameters_for_postcompile(parameters)  # noqa: SLF001 - what every engine does
+    values = {**parameters, **state.additional_parameters}
+    return state.statement, tuple(cast("SqlValue", values[one]) for one in state.positiontup or ())

@@ -1,0 +1,154 @@
+"""The one writer: a thread, a connection, and whatever has queued up in one transaction.
+
+Group commit after DeWitt et al., "Implementation techniques for main memory
+database systems" (SIGMOD 1984): the batch is what arrived while the last one
+was being made durable, so it grows with the load and costs a lone writer no wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from app.domain.errors import StoreClosedError, StoreUnavailableError
+from app.store.sqlite.batch import Batch, Chain, run_jobs
+from app.store.sqlite.errors import RETRY_AFTER_SECONDS, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.domain.sources import Clock
+    from app.store.sqlite.batch import Job
+    from app.store.sqlite.flush import FlushReport
+
+_LOGGER = logging.getLogger(__name__)
+
+BATCH_JOBS_MAX: Final = 512
+QUEUE_JOBS_MAX: Final = 20_000
+
+
+class Writer:
+    """Owns the writing connection. `start` runs it in a thread; `run_queued` inline."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        chain: Chain,
+        clock: Clock,
+        *,
+        index_texts: bool,
+        model: str | None,
+        after_commit: Callable[[FlushReport], None],
+    ) -> None:
+        self._connection = connection
+        self._chain = chain
+        self._clock = clock
+        self._index_texts = index_texts
+        self._model = model
+        self._after_commit = after_commit
+        self._queue: deque[Job] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def chain(self) -> Chain:
+        """The committed end of the log."""
+        return self._chain
+
+    def start(self) -> None:
+        """Run in a thread of its own."""
+        self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs.
+
+        Raises:
+            StoreClosedError: the store is closing.
+            StoreUnavailableError: the queue is full; nothing was queued.
+        """
+        with self._wake:
+            if self._closing:
+                raise StoreClosedError("the store is closed", retry_after_seconds=1)
+            if len(self._queue) + len(jobs) > QUEUE_JOBS_MAX:
+                raise StoreUnavailableError(
+                    "too many writes are waiting", retry_after_seconds=RETRY_AFTER_SECONDS
+                )
+            self._queue.extend(jobs)
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Finish what is queued and stop; further `put`s are refused."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+        self.run_queued()
+
+    def run_queued(self) -> None:
+        """Run everything queued now, in this thread."""
+        while jobs := self._take():
+            self._run(jobs)
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                while not self._queue and not self._closing:
+                    self._wake.wait()
+                if not self._queue:
+                    return
+            self._run(self._take())
+
+    def _take(self) -> list[Job]:
+        with self._wake:
+            count = min(len(self._queue), BATCH_JOBS_MAX)
+            return [self._queue.popleft() for _ in range(count)]
+
+    def _run(self, jobs: list[Job]) -> None:
+        try:
+            self._transact(jobs)
+        except apsw.ConstraintError as error:
+            # Some job's rows break the schema. Alone, only that one fails.
+            if len(jobs) == 1:
+                _LOGGER.exception("a write breaks a constraint of the schema")
+                self._fail(jobs, translated(error))
+                return
+            for job in jobs:
+                self._run([job])
+        except apsw.Error as error:
+            meaning = translated(error)
+            _LOGGER.error("a batch of %d writes was not stored: %s", len(jobs), meaning.message)
+            self._fail(jobs, meaning)
+        except Exception as error:  # outermost frame of the thread: it must live on
+            _LOGGER.exception("a batch of %d writes failed unexpectedly", len(jobs))
+            self._fail(jobs, error)
+
+    def _transact(self, jobs: list[Job]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            batch = Batch(self._connection, self._chain, self._clock)
+            standing = run_jobs(batch, jobs)
+            jobs[:] = standing  # the others have their answer
+            flush = batch.flush(index_texts=self._index_texts, model=self._model)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        batch.committed(flush.changed_digests)
+        for job in standing:
+            job.succeed()
+        self._after_commit(flush.report)
+
+    @staticmethod
+    def _fail(jobs: Sequence[Job], error: Exception) -> None:
+        for job in jobs:
+            job.fail(error)
+
+
