@@ -1,9 +1,218 @@
-"""Reads of the node's own records: subscriptions, quotas, aliases."""
+"""Reads of the node's own records, of inboxes, and of everything in pages for an export."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+import msgspec
+from sqlalchemy import Select, and_, func, or_, select
+
+from app.domain.memory import Memory, MemoryLink
+from app.store.sql.filters import MemoryFilter, conditions
+from app.store.sql.memories import MEMORY_COLUMNS, Page, memory_of
 from app.store.sql.selects import Selects
+from app.store.tables import agent_quotas, memories, memory_links, memory_vectors, subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.store.sql.selects import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A webhook as it is registered; `event_types`, when given, counts instead of `events`."""
+
+    id: str
+    url: str
+    events: str
+    secret_hash: str | None
+    namespace_filter: str | None
+    agent_filter: str | None
+    created_by: str | None
+    created_at: str
+    event_types: tuple[str, ...] | None = None
+    last_dispatched_at: str | None = None
+    dispatch_count: int = 0
+    failure_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaCounters:
+    """What an agent has used in a namespace (`_global` is the sum), and its caps."""
+
+    agent_id: str
+    namespace: str
+    max_memories_per_day: int
+    max_storage_bytes: int
+    max_links_per_day: int
+    current_memories_today: int
+    current_storage_bytes: int
+    current_links_today: int
+    day_started_at: str
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPosition:
+    """The place after one memory in the order of creation."""
+
+    created_at: str
+    memory_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPosition:
+    """The place after one link in the order of its key."""
+
+    source_id: str
+    target_id: str
+    relation: str
+
+
+@dataclass(frozen=True, slots=True)
+class InboxQuery:
+    """Messages of an inbox; `since` is canonical text, inclusive."""
+
+    namespaces: Sequence[str]
+    now: str
+    unread_only: bool = False
+    since: str | None = None
+
+
+_LINK_COLUMNS: Final = tuple(
+    memory_links.c[name]
+    for name in (
+        "source_id",
+        "target_id",
+        "relation",
+        "created_at",
+        "valid_from",
+        "valid_until",
+        "observed_by",
+        "attest_level",
+        "signature",
+    )
+)
+_QUOTA_COLUMNS: Final = tuple(
+    agent_quotas.c[name] for name in QuotaCounters.__dataclass_fields__
+)
 
 
 class RecordReads(Selects):
-    """Reads of the node's own records: subscriptions, quotas, aliases."""
+    """Subscriptions, quotas, inboxes, pages of an export, and what waits for a vector."""
+
+    async def subscription(self, subscription_id: str) -> Subscription | None:
+        """One subscription, whoever made it."""
+        rows = await self.select(
+            select(*subscriptions.c).where(subscriptions.c.id == subscription_id)
+        )
+        return _subscription(rows[0]) if rows else None
+
+    async def subscriptions_of(self, created_by: str) -> Sequence[Subscription]:
+        """What one agent registered, oldest first."""
+        rows = await self.select(
+            select(*subscriptions.c)
+            .where(subscriptions.c.created_by == created_by)
+            .order_by(subscriptions.c.created_at, subscriptions.c.id)
+        )
+        return [_subscription(row) for row in rows]
+
+    async def quota(self, agent_id: str, namespace: str) -> QuotaCounters | None:
+        """The counters of one agent in one namespace, if it ever wrote there."""
+        rows = await self.select(
+            select(*_QUOTA_COLUMNS).where(
+                agent_quotas.c.agent_id == agent_id, agent_quotas.c.namespace == namespace
+            )
+        )
+        return _quota(rows[0]) if rows else None
+
+    async def quotas(self, namespace: str | None) -> Sequence[QuotaCounters]:
+        """Everybody's counters, of one namespace or of all."""
+        statement = select(*_QUOTA_COLUMNS).order_by(
+            agent_quotas.c.agent_id, agent_quotas.c.namespace
+        )
+        if namespace is not None:
+            statement = statement.where(agent_quotas.c.namespace == namespace)
+        return [_quota(row) for row in await self.select(statement)]
+
+    async def inbox(self, query: InboxQuery, limit: int, offset: int) -> Page:
+        """Messages by priority, then recency, both descending."""
+        chosen = MemoryFilter(now=query.now, namespaces=query.namespaces, since=query.since)
+        wanted = conditions(chosen)
+        if query.unread_only:
+            wanted = and_(wanted, memories.c.access_count == 0)
+        rows = await self.select(
+            select(*MEMORY_COLUMNS)
+            .where(wanted)
+            .order_by(
+                memories.c.priority.desc(), memories.c.created_at.desc(), memories.c.id.desc()
+            )
+            .limit(limit)
+            .offset(offset)
+        )
+        counted = await self.select(
+            select(func.count().label("total")).select_from(memories).where(wanted)
+        )
+        return Page([memory_of(row) for row in rows], cast("int", counted[0]["total"]))
+
+    async def memories_after(
+        self, chosen: MemoryFilter, after: MemoryPosition | None, limit: int
+    ) -> Sequence[Memory]:
+        """The next memories in the order of creation; each page costs the same."""
+        place = memories.c.created_at, memories.c.id
+        statement = select(*MEMORY_COLUMNS).where(conditions(chosen)).order_by(*place).limit(limit)
+        if after is not None:
+            statement = statement.where(
+                or_(
+                    place[0] > after.created_at,
+                    and_(place[0] == after.created_at, place[1] > after.memory_id),
+                ),
+                # Says again what the line above implies, so that an index is entered here.
+                place[0] >= after.created_at,
+            )
+        return [memory_of(row) for row in await self.select(statement)]
+
+    async def links_after(
+        self, now: str, after: LinkPosition | None, limit: int
+    ) -> Sequence[MemoryLink]:
+        """The next links, by source, target and relation, of those whose ends are both live."""
+        source, target, relation = (
+            memory_links.c.source_id,
+            memory_links.c.target_id,
+            memory_links.c.relation,
+        )
+        statement = (
+            select(*_LINK_COLUMNS)
+            .where(_end_is_live(source, now), _end_is_live(target, now))
+            .order_by(source, target, relation)
+            .limit(limit)
+        )
+        if after is not None:
+            statement = statement.where(
+                source >= after.source_id,
+                or_(
+                    source > after.source_id,
+                    target > after.target_id,
+                    and_(target == after.target_id, relation > after.relation),
+                ),
+            )
+        return [_link(row) for row in await self.select(statement)]
+
+    async def unembedded_count(self, model: str, now: str) -> int:
+        """Live memories without a vector of `model`; a stale vector is dropped by the write."""
+        vector = select(memory_vectors.c.memory_id).where(
+            memory_vectors.c.memory_id == memories.c.id, memory_vectors.c.model == model
+        )
+        rows = await self.select(
+            select(func.count().label("total"))
+            .select_from(memories)
+            .where(conditions(MemoryFilter(now=now)), ~vector.exists())
+        )
+        return cast("int", rows[0]["total"])
+
+
+def _end_is_live(end: object, now: str) -> object:
+    raise NotImplementedError
