@@ -13,6 +13,7 @@ MODULES = {
     "stores": "bench.load.stores",
     "embedding-behind": "bench.load.embedding_behind",
     "text-leg": "bench.textleg",
+    "fusion": "bench.fusion",
 }
 
 

@@ -43,6 +43,8 @@ _TEXT_ENDINGS = (
 _MAN_PAGE = re.compile(r"\.[1-8][a-z]*\.gz$")
 _PARAGRAPHS = re.compile(r"\n\s*\n")
 _MAN_ESCAPES = re.compile(r"\\f[A-Z]|\\f\([A-Z]{2}|\\&|\\\||\\s[-+]?\d")
+_MAN_NAME = re.compile(r'^\.SH "?NAME"?\n(.*?)(?=^\.SH)', re.DOTALL | re.MULTILINE)
+_MAN_DESCRIPTION = re.compile(r'^\.SH "?DESCRIPTION"?\n(.*?)(?=^\.SH|\Z)', re.DOTALL | re.MULTILINE)
 _COMMENT_BLOCKS = re.compile(r"(?:^[ \t]*#(?!!)[^\n]*\n){4,}", re.MULTILINE)
 _WORDS = re.compile(r"[A-Za-z]{2,}")
 
@@ -79,6 +81,20 @@ def docstrings(roots: tuple[Path, ...]) -> Iterator[Chunk]:
     for path in _files(roots):
         if path.suffix == ".py":
             yield from _docstrings_of(path)
+
+
+def manual_pages(root: Path) -> Iterator[Chunk]:
+    """One chunk a page: its name, its one-line description apart, its longer description."""
+    for path in _files((root,)):
+        text = _read(path)
+        name, description = _MAN_NAME.search(text), _MAN_DESCRIPTION.search(text)
+        if name is None or description is None:
+            continue
+        line = " ".join(_plain_man(name.group(1)).split())
+        names, dash, summary = line.partition(" - ")
+        if dash:
+            content = _plain_man(description.group(1)).strip()[: CHUNK_CHARS * 2]
+            yield Chunk(names[:TITLE_CHARS_MAX], content, summary)
 
 
 def _files(roots: tuple[Path, ...]) -> list[Path]:
