@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from app.domain.memory import Memory, MemoryLink
 from app.store.sql.filters import MemoryFilter, conditions
@@ -96,9 +96,7 @@ _LINK_COLUMNS: Final = tuple(
         "signature",
     )
 )
-_QUOTA_COLUMNS: Final = tuple(
-    agent_quotas.c[name] for name in QuotaCounters.__dataclass_fields__
-)
+_QUOTA_COLUMNS: Final = tuple(agent_quotas.c[name] for name in QuotaCounters.__dataclass_fields__)
 
 
 class RecordReads(Selects):
@@ -214,5 +212,47 @@ class RecordReads(Selects):
         return cast("int", rows[0]["total"])
 
 
-def _end_is_live(end: object, now: str) -> object:
-    raise NotImplementedError
+def _end_is_live(end: ColumnElement[str], now: str) -> ColumnElement[bool]:
+    live = conditions(MemoryFilter(now=now))
+    return select(memories.c.id).where(memories.c.id == end, live).exists()
+
+
+def _subscription(record: Record) -> Subscription:
+    text, number = cast("Mapping[str, str]", record), cast("Mapping[str, int]", record)
+    optional = cast("Mapping[str, str | None]", record)
+    event_types = optional["event_types"]
+    return Subscription(
+        id=text["id"],
+        url=text["url"],
+        events=text["events"],
+        secret_hash=optional["secret_hash"],
+        namespace_filter=optional["namespace_filter"],
+        agent_filter=optional["agent_filter"],
+        created_by=optional["created_by"],
+        created_at=text["created_at"],
+        event_types=(
+            msgspec.json.decode(event_types, type=tuple[str, ...]) if event_types else None
+        ),
+        last_dispatched_at=optional["last_dispatched_at"],
+        dispatch_count=number["dispatch_count"],
+        failure_count=number["failure_count"],
+    )
+
+
+def _quota(record: Record) -> QuotaCounters:
+    return QuotaCounters(**{column.name: record[column.name] for column in _QUOTA_COLUMNS})  # type: ignore[arg-type]  # columns named like the fields
+
+
+def _link(record: Record) -> MemoryLink:
+    text, optional = cast("Mapping[str, str]", record), cast("Mapping[str, str | None]", record)
+    return MemoryLink(
+        source_id=text["source_id"],
+        target_id=text["target_id"],
+        relation=text["relation"],
+        created_at=text["created_at"],
+        valid_from=optional["valid_from"],
+        valid_until=optional["valid_until"],
+        observed_by=optional["observed_by"],
+        attest_level=optional["attest_level"],
+        signature=cast("bytes | None", record["signature"]),
+    )
