@@ -1,4 +1,8 @@
-"""What handlers may ask for by name: `caller` and `services`."""
+"""What handlers may ask for by name.
+
+`caller: NamedDependency[Caller]` and `services: NamedDependency[Services]`. Parameters are marked,
+too: `JSONBody[...]`, `FromPath[...]`, `FromQuery[...]` or `Annotated[..., QueryParameter(...)]`.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.observability.metrics import Metrics
+from app.services.capabilities import CapabilityService
 from app.services.health import HealthService
+from app.services.maintenance import MaintenanceService
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +17,5 @@ class Services:
 
     health: HealthService
     metrics: Metrics
+    capabilities: CapabilityService
+    maintenance: MaintenanceService

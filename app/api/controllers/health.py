@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from litestar import Controller, Response, get
+from litestar.di import NamedDependency
 
 from app.api.dependencies import api_options
 from app.api.request import ApiRequest
@@ -28,7 +29,9 @@ class HealthController(Controller):
     tags = ("Operation",)
 
     @get("/health", summary="Is the node well?")
-    async def health(self, services: Services, request: ApiRequest) -> Response[HealthBody]:
+    async def health(
+        self, services: NamedDependency[Services], request: ApiRequest
+    ) -> Response[HealthBody]:
         """200 when the store answers and its text index is sound, else 503."""
         health = await services.health.look()
         body = HealthBody(

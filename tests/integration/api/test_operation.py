@@ -1,0 +1,201 @@
+"""Health, metrics, capabilities, tools, statistics and garbage collection over HTTP."""
+
+import pytest
+from litestar.testing import AsyncTestClient
+
+from app.api.options import ApiOptions
+from app.asgi import create_app
+from app.config.secret import Secret
+from app.observability.metrics import Metrics
+from app.services.tools.catalogue import TOOLS
+from tests.integration.api.conftest import HOME_OPTIONS, RandomIds, make_services, open_store
+
+METRIC_NAMES = [
+    "store_total",
+    "recall_total",
+    "recall_latency_seconds",
+    "autonomy_hook_total",
+    "contradiction_detected_total",
+    "webhook_dispatched_total",
+    "webhook_failed_total",
+    "memories",
+    "hnsw_size",
+    "hnsw_evictions_total",
+    "hnsw_last_eviction_at_nanos",
+    "subscriptions_active",
+    "subscription_dlq_overflow_total",
+    "curator_cycles_total",
+    "curator_operations_total",
+    "curator_cycle_duration_seconds",
+    "federation_fanout_dropped_total",
+    "federation_fanout_retry_total",
+    "federation_partial_quorum_total",
+    "federation_push_dlq_depth",
+    "federation_push_dlq_quarantined_total",
+    "auto_export_spawn_failed_total",
+    "corrupt_provenance_rows_total",
+]
+
+V1_KEYS = {"tier", "version", "features", "models", "storage_backend", "db_schema_version"}
+V2_KEYS = {
+    *V1_KEYS,
+    *("schema_version", "permissions", "hooks", "compaction", "approval", "transcripts", "hnsw"),
+    *("kg_backend", "memory_kinds"),
+}
+V3_KEYS = {
+    *V2_KEYS,
+    *("summary", "to_describe_to_user", "tools", "reflection", "skills", "forensic", "governance"),
+    *("atomisation", "memory_kind_vocab", "confidence_calibration", "provenance_substrate_layer"),
+}
+
+
+async def test_health_of_a_sound_store_has_v070s_keys(api):
+    reply = await api.get("/api/v1/health")
+
+    assert reply.status_code == 200
+    assert reply.json() == {
+        "status": "ok",
+        "service": "ai-memory",
+        "version": "0.7.0",
+        "embedder_ready": False,
+        "federation_enabled": False,
+    }
+
+
+async def test_health_of_a_closed_store_is_503_and_says_why(tmp_path, clock):
+    store = open_store(tmp_path / "closed.db", clock)
+    await store.close()
+    app = create_app(make_services(store, clock), HOME_OPTIONS, RandomIds())
+
+    async with AsyncTestClient(app) as api:
+        reply = await api.get("/api/v1/health")
+
+    assert reply.status_code == 503
+    assert reply.json()["status"] == "error"
+    assert reply.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/v1/metrics"])
+async def test_metrics_have_every_name_of_v070(api, path):
+    reply = await api.get(path)
+
+    assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    exposed = {line.split()[2] for line in reply.text.splitlines() if line.startswith("# TYPE")}
+    assert exposed == {f"ai_memory_{name}" for name in METRIC_NAMES}
+
+
+async def test_two_apps_in_one_process_count_apart(services):
+    other = Metrics()
+    services.metrics.contradiction_detected_total.inc()
+
+    assert b"contradiction_detected_total 1.0" in services.metrics.render()
+    assert b"contradiction_detected_total 0.0" in other.render()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "version", "keys"),
+    [
+        ("v1", None, V1_KEYS),
+        ("1", None, V1_KEYS),
+        ("v2", "2", V2_KEYS),
+        ("2", "2", V2_KEYS),
+        ("v3", "3", V3_KEYS),
+        ("nonsense", "3", V3_KEYS),
+        (None, "3", V3_KEYS),
+    ],
+)
+async def test_capabilities_come_in_the_version_asked_for(api, accepted, version, keys):
+    headers = {} if accepted is None else {"Accept-Capabilities": accepted}
+
+    document = (await api.get("/api/v1/capabilities", headers=headers)).json()
+
+    assert set(document) == keys | {"families"}
+    assert document.get("schema_version") == version
+    assert document["storage_backend"] == "sqlite"
+    assert document["db_schema_version"] == 57
+
+
+async def test_capabilities_claim_nothing_that_is_not_there(api):
+    document = (await api.get("/api/v1/capabilities")).json()
+
+    assert document["features"]["keyword_search"] is True
+    assert document["features"]["semantic_search"] is False
+    assert document["features"]["auto_tagging"] is False
+    assert document["features"]["recall_mode_active"] == "keyword_only"
+    assert document["skills"]["implemented"] is False
+
+
+async def test_families_say_which_are_loaded(api):
+    families = (await api.get("/api/v1/capabilities")).json()["families"]
+
+    loaded = {row["name"]: row["loaded"] for row in families["families"]}
+    assert loaded == {
+        "core": True,
+        "lifecycle": False,
+        "graph": False,
+        "governance": False,
+        "power": False,
+        "meta": False,
+        "archive": False,
+        "other": False,
+    }
+    assert sum(row["tool_count"] for row in families["families"]) == 74
+
+
+async def test_tools_of_the_core_profile_are_seven_and_capabilities(api):
+    listing = (await api.get("/api/v1/tools/list")).json()
+
+    assert listing["toolsVersion"] == "2026-05-06"
+    core = [tool.name for tool in TOOLS if tool.family == "core"]
+    assert [tool["name"] for tool in listing["tools"]] == [*core, "memory_capabilities"]
+    assert all(len(tool["description"]) <= 32 for tool in listing["tools"])
+    assert listing["tools"][0]["inputSchema"]["required"] == ["title", "content"]
+
+
+async def test_verbose_tools_describe_their_parameters(api):
+    short = (await api.get("/api/v1/tools/list")).json()["tools"][0]["inputSchema"]["properties"]
+    whole = (await api.get("/api/v1/tools/list?verbose=1")).json()["tools"][0]["inputSchema"]
+
+    assert "description" not in short["tier"]
+    assert "short 6 hours" in whole["properties"]["tier"]["description"]
+
+
+async def test_stats_of_an_empty_store_have_every_key(api):
+    stats = (await api.get("/api/v1/stats")).json()
+
+    assert stats.pop("db_size_bytes") > 0
+    embedding = {"ready": False, "model": None, "dim": None}
+    assert stats == {
+        "total": 0,
+        "live": 0,
+        "expired_pending_gc": 0,
+        "expiring_soon": 0,
+        "by_tier": [],
+        "by_namespace": [],
+        "links_count": 0,
+        "dim_violations": 0,
+        "index_evictions_total": 0,
+        "embedding_backlog": 0,
+        "embedding": {**embedding, "vectors": 0, "vectors_outside_index": 0},
+    }
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/api/v1/stats"), ("POST", "/api/v1/gc")])
+async def test_administration_is_refused_with_a_hint_when_nobody_is_an_admin(
+    make_api, method, path
+):
+    api = await make_api(ApiOptions())
+
+    reply = await api.request(method, path)
+
+    assert reply.status_code == 403
+    assert reply.json()["error"] == "admin role required"
+    assert "AI_MEMORY_ADMIN_AGENT_IDS" in reply.json()["hint"]
+
+
+async def test_metrics_need_the_key_and_health_does_not(make_api):
+    api = await make_api(ApiOptions(api_key=Secret("k"), keyless_loopback=False))
+
+    assert (await api.get("/metrics")).status_code == 401
+    assert (await api.get("/api/v1/health")).status_code == 200
+    assert (await api.get("/api/v1/health/")).status_code == 401
