@@ -146,7 +146,7 @@ class LinkReads(Selects):
         limit: int,
         offset: int = 0,
     ) -> Sequence[LinkedMemory]:
-        """Links from any of at most 1000 `sources` to memories let through, oldest first."""
+        """Links from any of `sources` (10,000 at most) to memories let through, oldest first."""
         rows = await self.select(
             select(*_LINK_COLUMNS, memories.c.title, memories.c.namespace)
             .join(memories, memories.c.id == _L.target_id)
