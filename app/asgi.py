@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from litestar.types import ControllerRouterHandler
+
     from app.api.options import ApiOptions
     from app.domain.sources import IdSource
     from app.services.bundle import Services
@@ -27,6 +29,7 @@ def create_app(
     options: ApiOptions,
     ids: IdSource,
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
+    routes: Sequence[ControllerRouterHandler] = ROUTES,
 ) -> Litestar:
     """The application over given services.
 
@@ -34,7 +37,7 @@ def create_app(
     in reverse, after the last.
     """
     app = Litestar(
-        route_handlers=ROUTES,
+        route_handlers=routes,
         dependencies=dependencies(services),
         exception_handlers=exception_handlers(),
         request_class=ApiRequest,

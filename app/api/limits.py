@@ -25,9 +25,12 @@ class BodyLimit:
         self._limit_bytes = limit_bytes
         self._received_bytes = 0
         self._ended = False
+        self._is_complete = False
 
     async def __call__(self) -> ReceiveMessage:
         message = await self._next()
+        if message["type"] == "http.disconnect" and not self._is_complete:
+            raise ApiError(400, "the request's body ended early")
         if self._received_bytes > self._limit_bytes:
             await self.discard()
             raise too_large(self._limit_bytes)
@@ -43,7 +46,7 @@ class BodyLimit:
         message = await self._receive()
         if message["type"] == "http.request":
             self._received_bytes += len(message["body"])
-            self._ended = not message.get("more_body", False)
+            self._ended = self._is_complete = not message.get("more_body", False)
         else:
             self._ended = True
         return message

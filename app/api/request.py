@@ -17,6 +17,7 @@ from app.api.errors import ApiError, body_error_status, is_json, not_json
 
 _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
 _PLACE: Final = re.compile(r" - at `\$\.?([^`]*)`$")
+_NO_NUMBER: Final = "Number out of range"
 _UNPROCESSABLE: Final = 422
 
 
@@ -36,7 +37,12 @@ class ApiRequest(Request[Any, Any, State]):  # the framework's own parameters: n
         try:
             return _reader(self.route_handler)(body)
         except msgspec.ValidationError as error:
-            raise _wrong_field(self, str(error)) from error
+            text = str(error)
+            if text.startswith(_NO_NUMBER):
+                raise ApiError(
+                    400, "malformed JSON body: number out of range", fields=[]
+                ) from error
+            raise _wrong_field(self, text) from error
         except ValidationError as error:
             raise _wrong_fields(self, error) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

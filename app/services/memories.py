@@ -18,20 +18,22 @@ from app.services.commands.memories import (
     UpdateMemory,
 )
 from app.services.new_memory import CheckedMemory, NewMemory, TierLives, checked, row_of
+from app.services.tag_filter import read_tags
 from app.store.protocol import Receipt
 from app.store.sql.filters import MemoryFilter
+from app.store.sql.memories import ListPosition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.domain.memory import Memory
+    from app.domain.memory import Memory, MemoryLink
     from app.domain.sources import Clock, IdSource
+    from app.observability.metrics import Metrics
     from app.services.attestation import Attestation
     from app.services.caller import Caller
     from app.services.commands.memories import StoredRow
     from app.services.contradictions import ContradictionFinder
     from app.store.protocol import QuotaLimits, Store
-    from app.store.sql.memories import ListPosition, Page
 
 BULK_ROWS_MAX: Final = 1_000
 NEVER: Final = frozenset({"", "never"})
@@ -73,6 +75,15 @@ class Deletion:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedMemories:
+    """A page, how many there are in all, and where the next page starts."""
+
+    memories: Sequence[Memory]
+    total: int
+    following: ListPosition | None
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryUpdate:
     """What a client asks to change, not checked yet; None leaves a field alone."""
 
@@ -91,6 +102,7 @@ class MemoryService:
         rules: MemoryRules,
         attestation: Attestation,
         contradictions: ContradictionFinder,
+        metrics: Metrics,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -98,6 +110,7 @@ class MemoryService:
         self._rules = rules
         self._attestation = attestation
         self._contradictions = contradictions
+        self._metrics = metrics
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -125,12 +138,15 @@ class MemoryService:
             namespaces=(command.memory.namespace,),
         )
         search = self._contradictions.start(command.memory.title, chosen)
+        counted = self._metrics.store_total
         try:
             receipt = await self._store.submit(command)
         except BaseException:
+            counted.labels(command.memory.tier, "error").inc()
             if search is not None:
                 search.cancel()
             raise
+        counted.labels(command.memory.tier, "ok").inc()
         return _stored(receipt, () if search is None else await search)
 
     async def store_all(
@@ -225,6 +241,10 @@ class MemoryService:
             raise NotFoundError("not found")
         return found
 
+    async def links_of(self, memory: Memory, caller: Caller) -> Sequence[MemoryLink]:
+        """Links from and to a memory whose other end the caller may see, too."""
+        return await self._store.links_around(memory.id, self._visible(caller))
+
     async def resolve(self, reference: str, caller: Caller) -> str:
         """The id that an id or unique prefix means among what the caller may see.
 
@@ -244,25 +264,26 @@ class MemoryService:
         limit: int,
         offset: int = 0,
         after: ListPosition | None = None,
-    ) -> Page:
+    ) -> ListedMemories:
         """Memories by priority and recency that the caller may see."""
         visible = replace(chosen, now=self._now(), viewer=caller.viewer())
-        return await self._store.list_memories(await self.read_tags(visible), limit, offset, after)
-
-    async def read_tags(self, chosen: MemoryFilter) -> MemoryFilter:
-        """`a,b` is the tag `a,b` if a visible row has it, else both tags (http-api row 20)."""
-        if len(chosen.tags) != 1 or "," not in chosen.tags[0]:
-            return chosen
-        text = chosen.tags[0]
-        if await self._store.holds_tag(text, replace(chosen, tags=())):
-            return chosen
-        return replace(chosen, tags=tuple(part for tag in text.split(",") if (part := tag.strip())))
+        visible = await read_tags(self._store, visible)
+        # One row more tells whether there is a next page.
+        page = await self._store.list_memories(visible, limit + 1, offset, after)
+        rows = page.memories[:limit]
+        following = position_of(rows[-1]) if rows and len(page.memories) > limit else None
+        return ListedMemories(rows, page.total, following)
 
     def _now(self) -> str:
         return format_instant(self._clock.now())
 
     def _visible(self, caller: Caller) -> MemoryFilter:
         return MemoryFilter(now=self._now(), viewer=caller.viewer())
+
+
+def position_of(memory: Memory) -> ListPosition:
+    """Where a list stands after this row."""
+    return ListPosition(memory.priority, memory.updated_at, memory.id)
 
 
 def _checked_changes(asked: Changes) -> Changes:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from app.store.sql.filters import MemoryFilter
     from app.store.sql.selects import SqlValue
 
-T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
 
@@ -88,7 +87,7 @@ class View(Protocol):
         ...
 
     def cells(self, key: EntityKey) -> Cells | None:
-        """The state of a link, alias, standard, …"""
+        """The state of a link, alias or standard."""
         ...
 
     def charge(self, cost: Charge, limits: QuotaLimits) -> None:
@@ -127,7 +126,7 @@ class Decided(Generic[T]):
     rows: Sequence[LocalRow] = ()
 
 
-class Command(Protocol[T_co]):
+class Command(Protocol[T]):
     """A write."""
 
     @property
@@ -135,7 +134,7 @@ class Command(Protocol[T_co]):
         """What to prefetch."""
         ...
 
-    def decide(self, view: View) -> Decided[T_co]:
+    def decide(self, view: View) -> Decided[T]:
         """Pure. Runs in the writer, so a few microseconds at most, no I/O.
 
         Raises:
@@ -235,9 +234,7 @@ class Store(
         """
 
     @abstractmethod
-    async def submit_all(
-        self, commands: Sequence[Command[T]]
-    ) -> Sequence[Receipt[T] | Exception]:
+    async def submit_all(self, commands: Sequence[Command[T]]) -> Sequence[Receipt[T] | Exception]:
         """Run many commands in order, in as few batches as fit; each fails alone."""
 
     @abstractmethod
@@ -306,6 +303,10 @@ class Store(
         Raises:
             StoreUnavailableError: it does not.
         """
+
+    @abstractmethod
+    async def refresh(self) -> None:
+        """Bring caches up to date and save them; called now and then."""
 
     @abstractmethod
     async def close(self) -> None:

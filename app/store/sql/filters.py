@@ -125,8 +125,10 @@ def below(prefix: str) -> ColumnElement[bool]:
 def owned_by(viewer: Viewer) -> ColumnElement[bool]:
     """Rows whose owner or inbox target is the viewer."""
     m = memories.c
-    own = [m.agent_id_idx == viewer.agent_id,
-           json_text(m.metadata, "target_agent_id") == viewer.agent_id]
+    own = [
+        m.agent_id_idx == viewer.agent_id,
+        json_text(m.metadata, "target_agent_id") == viewer.agent_id,
+    ]
     if viewer.owns_request_rows:
         own.append(has_prefix(m.agent_id_idx, REQUEST_OWNER_PREFIX))
     return or_(*own)

@@ -9,13 +9,13 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from app.domain.errors import AmbiguousIdError
-from app.domain.memory import Json, Memory
+from app.domain.memory import Json, Memory, MemoryLink
 from app.domain.ranking import Candidate
 from app.domain.timestamps import parse_instant
 from app.store.sql.expressions import has_tag
 from app.store.sql.filters import MemoryFilter, conditions
 from app.store.sql.selects import Selects
-from app.store.tables import memories, namespace_meta
+from app.store.tables import memories, memory_links, namespace_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,6 +131,21 @@ _RANKED_COLUMNS: Final = (
         )
     ),
     func.octet_length(memories.c.content).label("content_bytes"),
+)
+
+
+_LINK_COLUMNS: Final = tuple(
+    memory_links.c[name]
+    for name in (
+        "source_id",
+        "target_id",
+        "relation",
+        "created_at",
+        "valid_from",
+        "valid_until",
+        "observed_by",
+        "attest_level",
+    )
 )
 
 
@@ -255,6 +270,51 @@ class MemoryReads(Selects):
             select(namespace_meta.c.namespace).where(namespace_meta.c.standard_id.in_(ids)),
         )
         return [cast("str", row["namespace"]) for row in rows]
+
+    async def links_around(self, memory_id: str, chosen: MemoryFilter) -> Sequence[MemoryLink]:
+        """Links from and to a memory, those whose other end the filter lets through."""
+        near, far = memory_links.c.source_id, memory_links.c.target_id
+        found: list[MemoryLink] = []
+        for here, there in ((near, far), (far, near)):
+            rows = await self.select(
+                select(*_LINK_COLUMNS)
+                .join(memories, memories.c.id == there)
+                .where(here == memory_id, conditions(chosen))
+                .order_by(memory_links.c.created_at, near, far, memory_links.c.relation),
+            )
+            found.extend(_link(row) for row in rows)
+        return found
+
+    async def latest_attest_levels(self, ids: Sequence[str]) -> Mapping[str, str]:
+        """How the newest link at each of `ids` is attested, for those that have a link."""
+        if not ids:
+            return {}
+        near, far = memory_links.c.source_id, memory_links.c.target_id
+        rows = await self.select(
+            select(near, far, memory_links.c.attest_level)
+            .where(or_(near.in_(ids), far.in_(ids)))
+            .order_by(memory_links.c.created_at),
+        )
+        found: dict[str, str] = {}
+        for row in rows:
+            level = cast("str", row["attest_level"] or "unsigned")
+            found[cast("str", row["source_id"])] = level
+            found[cast("str", row["target_id"])] = level
+        return found
+
+
+def _link(record: Record) -> MemoryLink:
+    text, optional = cast("Mapping[str, str]", record), cast("Mapping[str, str | None]", record)
+    return MemoryLink(
+        source_id=text["source_id"],
+        target_id=text["target_id"],
+        relation=text["relation"],
+        created_at=text["created_at"],
+        valid_from=optional["valid_from"],
+        valid_until=optional["valid_until"],
+        observed_by=optional["observed_by"],
+        attest_level=optional["attest_level"],
+    )
 
 
 def _behind(position: ListPosition) -> ColumnElement[bool]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from sqlalchemy import Select
 
-SqlValue: TypeAlias = "None | int | float | str | bytes"
+SqlValue: TypeAlias = "int | float | str | bytes | None"
 Record: TypeAlias = Mapping[str, SqlValue]
 
 

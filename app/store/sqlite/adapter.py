@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import numpy as np
+from typing_extensions import override
 
 from app.domain.errors import StoreUnavailableError
 from app.log.cursor import VectorClock
@@ -28,6 +30,7 @@ from app.store.protocol import (
 )
 from app.store.sql.filters import MemoryFilter, conditions
 from app.store.sqlite.backlog import Backlog
+from app.store.sqlite.backup import copy_database
 from app.store.sqlite.batch import Chain, CommandJob
 from app.store.sqlite.common_words import CommonWords
 from app.store.sqlite.connection import FileOptions, open_writer
@@ -38,6 +41,7 @@ from app.store.sqlite.foreign import ForeignJob
 from app.store.sqlite.fulltext import search_all, search_any
 from app.store.sqlite.identity import take_identity
 from app.store.sqlite.readers import Readers
+from app.store.sqlite.scrub import ScrubReport, scrub
 from app.store.sqlite.stored import StoredStates, json_array
 from app.store.sqlite.vector_search import VectorSearch
 from app.store.sqlite.writer import Writer
@@ -45,6 +49,7 @@ from app.store.tables import CURRENT_SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     import apsw
     from sqlalchemy import Select
@@ -101,6 +106,10 @@ class SqliteStore(Store):
         )
         self.identity = identity
         self._readers = Readers(options.file, inline=options.inline)
+        # Long reads have a thread of their own, so that no request waits behind one.
+        self._background = Readers(options.file, inline=options.inline, threads=1, makes_views=True)
+        self._closing = False
+        self._warmed = False
         self._common_words = CommonWords()
         self._backlog = Backlog()
         self._on_backlog: Callable[[], None] | None = None
@@ -172,22 +181,22 @@ class SqliteStore(Store):
 
     # -- writing ---------------------------------------------------------------------------
 
+    @override
     async def submit(self, command: Command[T]) -> Receipt[T]:
         """Run one command in the next batch."""
         future = self._future()
-        self._writer.put([CommandJob(command, lambda outcome: self._answer(future, outcome))])
+        self._writer.put([CommandJob(command, partial(self._answer, future))])
         if self._options.inline:
             self._writer.run_queued()
         return cast("Receipt[T]", await future)
 
-    async def submit_all(
-        self, commands: Sequence[Command[T]]
-    ) -> Sequence[Receipt[T] | Exception]:
+    @override
+    async def submit_all(self, commands: Sequence[Command[T]]) -> Sequence[Receipt[T] | Exception]:
         """Run many commands in order; each fails alone."""
         futures = [self._future() for _ in commands]
         self._writer.put(
             [
-                CommandJob(command, lambda outcome, future=future: self._answer(future, outcome))
+                CommandJob(command, partial(self._answer, future))
                 for command, future in zip(commands, futures, strict=True)
             ]
         )
@@ -196,20 +205,20 @@ class SqliteStore(Store):
         found = await asyncio.gather(*futures, return_exceptions=True)
         return cast("list[Receipt[T] | Exception]", found)
 
+    @override
     async def append_foreign(self, entries: Sequence[Entry]) -> ForeignOutcome:
         """Append a peer's entries."""
         future = self._future()
-        self._writer.put([ForeignJob(entries, lambda outcome: self._answer(future, outcome))])
+        self._writer.put([ForeignJob(entries, partial(self._answer, future))])
         if self._options.inline:
             self._writer.run_queued()
         return cast("ForeignOutcome", await future)
 
+    @override
     async def collect_expired(self, limit: int, *, archive: bool) -> Sequence[Memory]:
         """Move expired rows out of the live table."""
         future = self._future()
-        self._writer.put(
-            [CollectJob(limit, archive, lambda outcome: self._answer(future, outcome))]
-        )
+        self._writer.put([CollectJob(limit, archive, partial(self._answer, future))])
         if self._options.inline:
             self._writer.run_queued()
         return cast("Sequence[Memory]", await future)
@@ -255,6 +264,7 @@ class SqliteStore(Store):
 
     # -- reading the log -------------------------------------------------------------------
 
+    @override
     async def log_after(self, origin: str, seq: int, limit: int) -> Sequence[Entry]:
         """Entries of one origin, in order."""
         return await self._readers.run(
@@ -269,6 +279,7 @@ class SqliteStore(Store):
             ]
         )
 
+    @override
     async def applied_after(self, apply_no: int, limit: int) -> Sequence[tuple[int, Entry]]:
         """Entries in local order."""
         return await self._readers.run(
@@ -282,10 +293,12 @@ class SqliteStore(Store):
             ]
         )
 
+    @override
     async def clock(self) -> VectorClock:
         """What is applied here."""
         return await self._readers.run(_clock)
 
+    @override
     async def digests(self) -> Sequence[bytes]:
         """One digest a bucket."""
         found = await self._readers.run(_digests)
@@ -293,10 +306,12 @@ class SqliteStore(Store):
 
     # -- reading ---------------------------------------------------------------------------
 
+    @override
     async def select(self, statement: Select[*tuple[object, ...]]) -> Sequence[Record]:
         """The rows of a select."""
         return await self._readers.select(statement)
 
+    @override
     async def search_text(
         self, query: str, chosen: MemoryFilter, limit: int, *, every_term: bool
     ) -> Sequence[ScoredId]:
@@ -308,13 +323,12 @@ class SqliteStore(Store):
             if every_term:
                 hits = search_all(connection, query, where, parameters, limit)
             else:
-                hits = search_any(
-                    connection, query, where, parameters, limit, self._common_words
-                )
+                hits = search_any(connection, query, where, parameters, limit, self._common_words)
             return [ScoredId(hit.id, hit.score) for hit in hits]
 
         return await self._readers.run(search)
 
+    @override
     async def search_vector(
         self, vector: Sequence[float], chosen: MemoryFilter, limit: int
     ) -> Sequence[ScoredId]:
@@ -330,6 +344,7 @@ class SqliteStore(Store):
             )
         )
 
+    @override
     async def cosines(self, vector: Sequence[float], ids: Sequence[str]) -> Mapping[str, float]:
         """Cosines of given rows."""
         vectors = self._vectors
@@ -338,10 +353,12 @@ class SqliteStore(Store):
         query = np.asarray(vector, dtype=np.float32)
         return await self._readers.run(lambda connection: vectors.cosines(connection, query, ids))
 
+    @override
     async def snapshot(self, memory_id: str) -> Snapshot | None:
         """The merged state of one memory."""
         return await self._readers.run(lambda connection: _snapshot(connection, memory_id))
 
+    @override
     async def unembedded(self, model: str, limit: int) -> Sequence[Unembedded]:
         """Live memories without a current vector."""
         if model != self._options.model:
@@ -365,10 +382,13 @@ class SqliteStore(Store):
             if one in found
         ]
 
-    async def unembedded_count(self) -> int:
-        """How many live memories wait for a vector."""
-        return len(self._backlog)
+    @override
+    async def unembedded_count(self, model: str, now: str) -> int:
+        """How many memories wait for a vector; no query, so it may be asked often."""
+        del now  # expired rows leave the backlog when they are fetched
+        return len(self._backlog) if model == self._options.model else 0
 
+    @override
     async def status(self) -> StoreStatus:
         """Facts for health, capabilities and doctor."""
         clock = await self.clock()
@@ -384,6 +404,28 @@ class SqliteStore(Store):
             details={"embedding_backlog": len(self._backlog), "epoch": self.identity.reason.value},
         )
 
+    @override
+    async def refresh(self) -> None:
+        """Common words' arrays and the vector snapshot; the first call also warms them up."""
+        await self._background.run(self._refresh)
+
+    def _refresh(self, connection: apsw.Connection) -> None:
+        self._common_words.refresh(connection)
+        if not self._warmed:
+            self._common_words.warm(connection, lambda: self._closing)
+            self._warmed = True
+        if self._vectors is not None and self._vectors.is_worth_saving:
+            self._vectors.save(_clock(connection).as_dict())
+
+    async def backup(self, target: Path, progress: Callable[[int, int], None]) -> None:
+        """A consistent copy into a new file, while writers go on."""
+        await self._background.run(lambda connection: copy_database(connection, target, progress))
+
+    async def scrub(self, progress: Callable[[int, int], None]) -> ScrubReport:
+        """Re-hash every stored row."""
+        return await self._background.run(lambda connection: scrub(connection, progress))
+
+    @override
     async def check(self) -> None:
         """Prove that the store answers."""
         sound = await self._readers.run(_check)
@@ -393,6 +435,7 @@ class SqliteStore(Store):
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             )
 
+    @override
     async def close(self) -> None:
         """Drain, save, let go."""
         if self._options.inline:
@@ -402,7 +445,9 @@ class SqliteStore(Store):
         self._deliver()
 
     def _close(self) -> None:
+        self._closing = True
         self._writer.close()
+        self._background.close()
         if self._vectors is not None:
             with translating():
                 self._vectors.close(_clock(self._connection).as_dict())

@@ -78,10 +78,7 @@ class _Adoption:
         self._digests: dict[int, bytes] = {}
 
     def run(self) -> int:
-        total = sum(
-            cast("int", self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # type: ignore[index]  # noqa: S608 - own names; count has a row
-            for table in ("memories", "archived_memories")
-        )
+        total = sum(_count(self._connection, one) for one in ("memories", "archived_memories"))
         done = 0
         for table in ("memories", "archived_memories"):
             for record in self._records(f"SELECT * FROM {table}"):  # noqa: S608 - own names
@@ -113,10 +110,7 @@ class _Adoption:
             yield cast("Record", dict(zip(names, row, strict=True)))
 
     def _columns(self, statement: str) -> tuple[tuple[str, str], ...]:
-        return cast(
-            "tuple[tuple[str, str], ...]",
-            self._connection.execute(f"SELECT * FROM ({statement}) LIMIT 1").get_description(),  # noqa: S608 - own text
-        )
+        return self._connection.execute(f"SELECT * FROM ({statement}) LIMIT 1").get_description()  # noqa: S608 - own text
 
     def _memory(self, record: Record, *, archived: bool) -> None:
         memory = memory_of(record)
@@ -196,11 +190,14 @@ class _Adoption:
             )
 
 
+def _count(connection: apsw.Connection, table: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - own names
+    return cast("int", row[0]) if row else 0
+
+
 def _stamp(text: str) -> Stamp:
     try:
         milliseconds = epoch_milliseconds(parse_instant(text))
     except TimestampError:
         milliseconds = 0
     return Stamp(pack(max(0, milliseconds)), ADOPTED_ORIGIN)
-
-

@@ -49,8 +49,8 @@ def open_writer(options: FileOptions) -> apsw.Connection:
     return connection
 
 
-def open_reader(options: FileOptions) -> apsw.Connection:
-    """A connection that only reads."""
+def open_reader(options: FileOptions, *, makes_views: bool = False) -> apsw.Connection:
+    """A connection that only reads; `makes_views` lets it declare temporary views of indexes."""
     connection = apsw.Connection(
         str(options.path),
         flags=apsw.SQLITE_OPEN_READWRITE,  # WAL readers write the shared-memory file
@@ -58,7 +58,7 @@ def open_reader(options: FileOptions) -> apsw.Connection:
         statementcachesize=_STATEMENTS_CACHED,
     )
     _configure(connection, options, _READER_CACHE_KIB)
-    connection.pragma("query_only", 1)
+    connection.pragma("query_only", int(not makes_views))
     return connection
 
 

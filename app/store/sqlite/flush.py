@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 
 from app.domain.text import equal_text_key
+from app.log.canonical import decode
 from app.log.digest import EMPTY, bucket_of, changed
 from app.log.kinds.alias import split_alias_key
 from app.log.kinds.links import split_link_key
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 
     from app.log.entry import Entry
     from app.log.kinds.effect import Vector
-    from app.log.names import Name
     from app.log.registers import Cells
     from app.log.workspace import Workspace
     from app.store.sql.selects import SqlValue
@@ -81,9 +81,7 @@ _RECORD: Final = insert_text(
 )
 _MEMORY_COLUMNS: Final = ("id", *rows.INDEXED_COLUMNS, *rows.PLAIN_COLUMNS)
 _NEW_MEMORY: Final = insert_text(memories, _MEMORY_COLUMNS)
-_WHOLE_MEMORY: Final = update_text(
-    memories, "id", (*rows.INDEXED_COLUMNS, *rows.PLAIN_COLUMNS)
-)
+_WHOLE_MEMORY: Final = update_text(memories, "id", (*rows.INDEXED_COLUMNS, *rows.PLAIN_COLUMNS))
 _PLAIN_MEMORY: Final = update_text(memories, "id", rows.PLAIN_COLUMNS)
 _ARCHIVED: Final = insert_text(
     archived_memories,
@@ -138,6 +136,27 @@ _EMBEDDING: Final = update_text(memories, "id", ("embedding", "embedding_dim"))
 _PARK: Final = (
     "UPDATE memories SET title = char(1) || id WHERE id IN (SELECT value FROM json_each(?))"
 )
+
+
+_CONTENT_KINDS: Final = (
+    "store",
+    "update",
+    "promote",
+    "restore",
+    "agent",
+    "alias",
+    "consolidate",
+    "standard_set",
+    "embedding",
+)
+"""Kinds whose payload may hold content, of the first entity that they name."""
+
+
+def first_entity(header: bytes) -> str | None:
+    """The first entity that a stored header names."""
+    fields = decode(header)
+    ids = fields.get("entity_ids") if isinstance(fields, dict) else None
+    return cast("str", ids[0]) if isinstance(ids, list) and ids else None
 
 
 def content_hash(title: str, content: str) -> bytes:
@@ -330,7 +349,7 @@ class Flush:
         _ARCHIVED.run(
             self._connection,
             [
-                (*row.whole(), *rows.archive_values(cast("Snapshot", row.new)))
+                (*row.whole(), *rows.archive_values(row.new))
                 for row in shown
                 if row.place == "archived_memories" and row.new is not None
             ],
@@ -405,6 +424,8 @@ class Flush:
             elif row.old is not None and row.old.life == DELETED:
                 revived.append(row.id)
         _TOMBSTONE.run(self._connection, dead)
+        if self.report.purged:
+            self._blank_payloads(self.report.purged)
         for ids, statement in (
             (revived, "DELETE FROM tombstones WHERE id IN (SELECT value FROM json_each(?))"),
             (
@@ -414,6 +435,28 @@ class Flush:
         ):
             if ids:
                 self._connection.execute(statement, (json_array(ids),))
+
+    def _blank_payloads(self, purged: Sequence[str]) -> None:
+        """Erase the content of purged memories from the log; every hash of the chain stays.
+
+        One pass over the log: erasure is rare, and an index by memory would cost every write.
+        """
+        ids = set(purged)
+        marks = ", ".join("?" * len(_CONTENT_KINDS))
+        found = [
+            cast("int", apply_no)
+            for apply_no, header in self._connection.execute(
+                "SELECT apply_no, header FROM log_entries"  # noqa: S608 - marks only
+                f" WHERE payload IS NOT NULL AND kind IN ({marks})",
+                _CONTENT_KINDS,
+            )
+            if first_entity(cast("bytes", header)) in ids
+        ]
+        self._connection.execute(
+            "UPDATE log_entries SET payload = NULL"
+            " WHERE apply_no IN (SELECT value FROM json_each(?))",
+            (json_array(found),),
+        )
 
     # -- other projections -----------------------------------------------------------------
 
@@ -460,8 +503,7 @@ class Flush:
         gone = [row.id for row in shown if row.old is not None and row.content_changed()]
         if gone:
             self._connection.execute(
-                "DELETE FROM text_duplicates"
-                " WHERE memory_id IN (SELECT value FROM json_each(?))",
+                "DELETE FROM text_duplicates WHERE memory_id IN (SELECT value FROM json_each(?))",
                 (json_array(gone),),
             )
         _TEXT.run(
@@ -476,11 +518,7 @@ class Flush:
     # -- vectors ---------------------------------------------------------------------------
 
     def _drop_stale_vectors(self, shown: Sequence[_Shown]) -> None:
-        stale = [
-            row.id
-            for row in shown
-            if row.meaning_changed()
-        ]
+        stale = [row.id for row in shown if row.meaning_changed()]
         if not stale:
             return
         ids = (json_array(stale),)
@@ -541,14 +579,14 @@ class _Shown:
 
     __slots__ = ("collected", "contested", "id", "new", "old", "place", "was")
 
-    def __init__(  # noqa: PLR0913 - a record, built in two places
+    def __init__(
         self,
         memory_id: str,
         old: Snapshot | None,
         new: Snapshot | None,
         was: str | None,
         place: str | None,
-        collected: bool,  # noqa: FBT001 - in the order of the record
+        collected: bool,
         *,
         contested: bool = True,
     ) -> None:
@@ -579,9 +617,7 @@ class _Shown:
         """Whether the text itself, or whether it is live, differs."""
         if self.old is None or self.new is None:
             return True
-        return (
-            self.old.memory.content != self.new.memory.content or self.old.life != self.new.life
-        )
+        return self.old.memory.content != self.new.memory.content or self.old.life != self.new.life
 
     def meaning_changed(self) -> bool:
         """Whether a vector made before is now stale."""

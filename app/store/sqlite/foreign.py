@@ -180,5 +180,3 @@ class _Run:
         found = _Cursor(no, bool(is_self), seq, digest or GENESIS_HASH, hlc)
         self._cursors[origin] = found
         return found
-
-

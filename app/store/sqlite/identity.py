@@ -89,7 +89,9 @@ def _record(connection: apsw.Connection, identity: Identity, randomness: Randomn
                 identity.new_boot_token,
             ),
         )
-        connection.execute("UPDATE log_origins SET is_self = 0 WHERE origin <> ?", (identity.origin,))
+        connection.execute(
+            "UPDATE log_origins SET is_self = 0 WHERE origin <> ?", (identity.origin,)
+        )
         connection.execute(
             "INSERT INTO log_origins (origin, is_self, head_seq, head_hash, head_hlc)"
             " VALUES (?, 1, 0, ?, 0) ON CONFLICT (origin) DO UPDATE SET is_self = 1",

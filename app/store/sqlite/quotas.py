@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from app.domain.errors import QuotaExceededError
 from app.store.sqlite.statements import insert_text
@@ -84,7 +84,7 @@ class QuotaLedger:
             return
         self._rows.update(dict.fromkeys(wanted))
         for row in self._connection.execute(_SELECT, (json_array(list(wanted)),)):
-            counters = _Counters(*row)  # type: ignore[arg-type]  # columns in the class's order
+            counters = _Counters(*row)
             self._rows[counters.agent_id, counters.namespace] = counters
 
     def mark(self) -> None:
@@ -159,7 +159,7 @@ class QuotaLedger:
 
     def flush(self) -> None:
         """Write the counters that moved."""
-        rows = [self._rows[key] for key in self._changed]
+        changed = [self._rows[key] for key in self._changed]
         _UPSERT.run(
             self._connection,
             [
@@ -176,7 +176,7 @@ class QuotaLedger:
                     row.created_at,
                     row.updated_at,
                 )
-                for row in cast("list[_Counters]", rows)
+                for row in changed
                 if row is not None
             ],
         )

@@ -32,13 +32,21 @@ _DIALECT: Final = sqlite_dialect.dialect(paramstyle="qmark")
 class Readers:
     """Runs functions of a connection off the event loop (or in place, when `inline`)."""
 
-    def __init__(self, options: FileOptions, *, inline: bool) -> None:
+    def __init__(
+        self,
+        options: FileOptions,
+        *,
+        inline: bool,
+        threads: int = READERS,
+        makes_views: bool = False,
+    ) -> None:
+        self._makes_views = makes_views
         self._options = options
         self._local = threading.local()
         self._opened: list[apsw.Connection] = []
         self._lock = threading.Lock()
         self._pool = (
-            None if inline else ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+            None if inline else ThreadPoolExecutor(threads, thread_name_prefix="store-reader")
         )
         self._compiled = CompiledStatements()
         self._closed = False
@@ -80,7 +88,7 @@ class Readers:
         with translating():
             connection = getattr(self._local, "connection", None)
             if connection is None:
-                connection = open_reader(self._options)
+                connection = open_reader(self._options, makes_views=self._makes_views)
                 self._local.connection = connection
                 with self._lock:
                     self._opened.append(connection)
@@ -118,7 +126,7 @@ class CompiledStatements:
 def _expanded(
     compiled: Compiled, bound: Sequence[BindParameter[object]] | None
 ) -> tuple[str, tuple[SqlValue, ...]]:
-    parameters = compiled.construct_params(extracted_parameters=bound)
+    parameters = dict(compiled.construct_params(extracted_parameters=bound) or {})
     # IN lists have their length at execution time only.
     state = cast("SQLCompiler", compiled)._process_parameters_for_postcompile(parameters)  # noqa: SLF001 - what every engine does
     values = {**parameters, **state.additional_parameters}

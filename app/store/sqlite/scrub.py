@@ -74,10 +74,13 @@ def _scrub(connection: apsw.Connection, progress: Callable[[int, int], None]) ->
         digests[bucket] = changed(digests.get(bucket, EMPTY), None, cast("bytes", stored))
         done += 1
         progress(done, total)
-    kept = dict(connection.execute("SELECT bucket, digest FROM digest_buckets").fetchall())
+    kept = {
+        cast("int", bucket): cast("bytes", digest)
+        for bucket, digest in connection.execute("SELECT bucket, digest FROM digest_buckets")
+    }
     buckets = [
         bucket
-        for bucket in sorted({*digests, *cast("dict[int, bytes]", kept)})
+        for bucket in sorted({*digests, *kept})
         if digests.get(bucket, EMPTY) != kept.get(bucket, EMPTY)
     ]
     return ScrubReport(done, damaged, wrong, buckets, _broken_chains(connection))

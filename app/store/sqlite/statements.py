@@ -34,7 +34,7 @@ class _Insert:
     """`INSERT INTO table (columns) VALUES (…), … suffix`."""
 
     def __init__(self, table: str, columns: tuple[str, ...], suffix: str) -> None:
-        self._head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "
+        self._head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - declared names
         self._row = f"({', '.join('?' * len(columns))})"
         self._suffix = f" {suffix}" if suffix else ""
         self.text = cache(self._text)
@@ -64,7 +64,7 @@ class _Update:
         self._names = ", ".join((f"v_{key}", *(f"v_{one}" for one in columns)))
         self._row = f"({', '.join('?' * (len(columns) + 1))})"
         assignments = ", ".join(f"{one} = v_{one}" for one in columns)
-        self._tail = f" UPDATE {table} SET {assignments} FROM v WHERE {table}.{key} = v_{key}"
+        self._tail = f" UPDATE {table} SET {assignments} FROM v WHERE {table}.{key} = v_{key}"  # noqa: S608 - declared names
         self.text = cache(self._text)
 
     def _text(self, rows: int) -> str:

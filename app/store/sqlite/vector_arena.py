@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,6 +20,7 @@ NO_ROW = -1
 _SLOTS_MIN = 1_024
 # Rows compared at a time, so that a scan's copies stay inside the processor's cache.
 _SCAN_STEP = 4_096
+_NO_PRODUCTS: Final = np.empty(0, np.float32)
 
 
 class VectorArena:
@@ -71,9 +73,13 @@ class VectorArena:
         """Of the used slots."""
         return self.used * (2 * self.dim + 8 + 4) + self._slot_of.nbytes
 
-    def is_usable(self, vector: NDArray[np.float16]) -> bool:
-        """Whether it has the arena's dim and a direction."""
-        return self.fits(vector) and bool(has_direction(vector.reshape(1, -1))[0])
+    def scale(self, vector: NDArray[np.float16]) -> float:
+        """1 / length of a vector of the arena's dim; 0 if it does not fit or has no direction."""
+        if not self.fits(vector):
+            return 0.0
+        wide = vector.astype(np.float32)
+        square = float(wide @ wide)
+        return square**-0.5 if 0.0 < square < math.inf else 0.0
 
     def fits(self, vector: NDArray[np.float16]) -> bool:
         """Whether it has the arena's dim and type."""
@@ -123,24 +129,27 @@ class VectorArena:
         return found
 
     def cosines(
-        self, query: NDArray[np.float16], slots: NDArray[np.int64] | None = None
+        self, query: NDArray[np.float16], scale: float, slots: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
-        """Cosine of the query with each of `slots`, or with every used slot (0 where free)."""
-        scale = np.float32(_inverse_norms(query.reshape(1, -1))[0])
+        """Cosine of the query, of that `scale`, with each of `slots`, or with every used slot.
+
+        Where a slot is free it means nothing.
+        """
         parts = [dot_products(query, rows) for rows in self._scan(slots)]
-        inverse_norms = (
-            self._inverse_norms[: self.used] if slots is None else self._inverse_norms[slots]
-        )
-        if not parts:
-            return np.empty(0, np.float32)
-        cosines: NDArray[np.float32] = np.concatenate(parts) * inverse_norms * scale
+        products = parts[0] if len(parts) == 1 else np.concatenate(parts or [_NO_PRODUCTS])
+        inverse_norms = self._inverse_norms
+        inverse_norms = inverse_norms[: self.used] if slots is None else inverse_norms[slots]
+        cosines: NDArray[np.float32] = products * inverse_norms * np.float32(scale)
         return cosines
 
     def _scan(self, slots: NDArray[np.int64] | None) -> Iterator[NDArray[np.float16]]:
         count = self.used if slots is None else len(slots)
         for start in range(0, count, _SCAN_STEP):
             part = slice(start, min(start + _SCAN_STEP, count))
-            yield self._vectors[part] if slots is None else self._vectors[slots[part]]
+            if slots is None:
+                yield self._vectors[part]
+            else:  # with "clip" numpy copies whole rows without checking each
+                yield self._vectors.take(slots[part], axis=0, mode="clip")
 
     def _grow_slots(self, needed: int) -> None:
         size = max(needed, 2 * len(self._nos))

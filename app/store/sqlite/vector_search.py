@@ -104,6 +104,11 @@ class VectorSearch:
         else:
             self._wake.set()
 
+    @property
+    def is_worth_saving(self) -> bool:
+        """Whether losing what is unsaved would make the next boot slow."""
+        return self._unsaved >= _SAVE_EVERY
+
     def save(self, clock: Mapping[str, int]) -> None:
         """Write the snapshot, saying what part of the log it has seen."""
         self._index.mark_seen(clock)

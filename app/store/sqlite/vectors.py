@@ -141,7 +141,10 @@ class VectorIndex:
             index._restore(read_snapshot(path, dim=dim, model=model))
         except SnapshotUnusableError as error:
             index.rebuild_reason = str(error)
-            _LOGGER.warning("vector index %s is rebuilt from the stored vectors: %s", path, error)
+            if path.exists():
+                _LOGGER.warning(
+                    "vector index %s is rebuilt from the stored vectors: %s", path, error
+                )
         return index
 
     def __len__(self) -> int:
@@ -181,7 +184,7 @@ class VectorIndex:
         Raises:
             UnprocessableError: If the vector has another dim, no length, or is not finite.
         """
-        if not self._arena.is_usable(vector):
+        if not self._arena.scale(vector):
             raise UnprocessableError("the vector does not fit the index", no=no, dim=self.dim)
         with self._changes, self._lock.exclusive():
             self._drop(no)
@@ -199,26 +202,28 @@ class VectorIndex:
         return self._search(vector.astype(np.float16), count, candidates)
 
     def _search(self, query: NDArray[np.float16], count: int, candidates: int) -> Neighbours:
-        if not self._arena.is_usable(query):
+        scale = self._arena.scale(query)
+        if not scale:
             return _nothing()
         with self._lock.shared():
             if self._graph is None or len(self._outside) > _UNGRAPHED_SHARE_MAX * self._arena.live:
-                return self._ranked(None, self._arena.cosines(query), count)
+                return self._ranked(None, self._arena.cosines(query, scale), count)
             proposed = self._graph.search(query, candidates)
             outside = np.fromiter(self._outside, np.int64, len(self._outside))
             slots = np.concatenate((proposed, outside))
-            return self._ranked(slots, self._arena.cosines(query, slots), count)
+            return self._ranked(slots, self._arena.cosines(query, scale, slots), count)
 
     def search_within(
         self, nos: NDArray[np.int64], vector: NDArray[np.floating], count: int
     ) -> Neighbours:
         """The `count` most similar of `nos`, by comparing with each: complete."""
         query = vector.astype(np.float16)
-        if not self._arena.is_usable(query):
+        scale = self._arena.scale(query)
+        if not scale:
             return _nothing()
         with self._lock.shared():
             slots = self._arena.slots(nos)
-            return self._ranked(slots, self._arena.cosines(query, slots), count)
+            return self._ranked(slots, self._arena.cosines(query, scale, slots), count)
 
     def search_allowed(
         self, nos: NDArray[np.int64], vector: NDArray[np.floating], count: int

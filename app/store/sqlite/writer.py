@@ -123,7 +123,9 @@ class Writer:
                 self._run([job])
         except apsw.Error as error:
             meaning = translated(error)
-            _LOGGER.error("a batch of %d writes was not stored: %s", len(jobs), meaning.message)
+            _LOGGER.error(  # noqa: TRY400 - the disk's or operator's fault, no crash of ours
+                "a batch of %d writes was not stored: %s", len(jobs), meaning.message
+            )
             self._fail(jobs, meaning)
         except Exception as error:  # outermost frame of the thread: it must live on
             _LOGGER.exception("a batch of %d writes failed unexpectedly", len(jobs))
@@ -150,5 +152,3 @@ class Writer:
     def _fail(jobs: Sequence[Job], error: Exception) -> None:
         for job in jobs:
             job.fail(error)
-
-

@@ -1,0 +1,177 @@
+"""`/memories`: store, list, read, change, delete, promote."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+from litestar import Controller, Response, delete, get, post, put
+from litestar.di import Provide
+from litestar.params import Parameter
+
+from app.api import paging
+from app.api.dependencies import api_options, resolve_caller
+from app.api.identity import Claim
+from app.api.request import ApiRequest
+from app.api.schemas.filters import FilterQuery, filter_query
+from app.api.schemas.memories import (
+    NO_LLM_WARNING,
+    BulkBody,
+    CreateMemoryBody,
+    UpdateMemoryBody,
+    bulk_body,
+    link_body,
+    listed,
+    stored_body,
+)
+from app.api.schemas.memory import MemoryBody, memory_body
+from app.domain.errors import InvalidInputError
+from app.services.bundle import Services
+from app.services.caller import Caller
+from app.services.memories import MemoryUpdate
+from app.store.sql.memories import ListPosition
+
+_VERSION: Final = re.compile(r'(?:W/)?"?(\d{1,18})"?')
+_LIST_LIMIT: Final = 20
+
+
+class MemoriesController(Controller):
+    """Single memories and bulk stores."""
+
+    path = "/api/v1/memories"
+    tags = ("Memories",)
+
+    @post("/", summary="Store a memory", opt={"body_error_status": 400})
+    async def store(
+        self, data: CreateMemoryBody, services: Services, request: ApiRequest
+    ) -> dict[str, object]:
+        """Durable on this node when it answers; 409 when the title is taken."""
+        accepted = services.memories.check(data.new_memory())
+        stored = await services.memories.store(accepted, _claimed_caller(request, data))
+        return stored_body(stored, (NO_LLM_WARNING,) if data.detect_conflicts else ())
+
+    @post("/bulk", status_code=200, summary="Store many memories")
+    async def bulk(
+        self, data: list[CreateMemoryBody] | BulkBody, services: Services, caller: Caller
+    ) -> dict[str, object]:
+        """Each row is stored, merged or refused alone; the answer is 200 even if all fail."""
+        rows = data.memories if isinstance(data, BulkBody) else data
+        new = [row.new_memory(on_conflict="merge") for row in rows]
+        return bulk_body(await services.memories.store_all(new, caller))
+
+    @get(
+        "/",
+        summary="List memories",
+        dependencies={"filters": Provide(filter_query, sync_to_thread=False)},
+    )
+    async def list_memories(
+        self,
+        filters: FilterQuery,
+        services: Services,
+        caller: Caller,
+        request: ApiRequest,
+        limit: Annotated[int, Parameter(description="Rows of a page.")] = _LIST_LIMIT,
+        offset: Annotated[int, Parameter(description="Rows to skip.")] = 0,
+        cursor: Annotated[
+            str | None, Parameter(description="`next_cursor` of the page before.")
+        ] = None,
+    ) -> dict[str, object]:
+        """By priority, then by recency. Only what the caller may see is counted."""
+        page = await services.memories.list_page(
+            filters.chosen(),
+            caller,
+            paging.clamped(limit, api_options(request).page_max),
+            paging.offset_of(offset),
+            paging.decode_cursor(cursor, ListPosition),
+        )
+        bodies = [memory_body(memory) for memory in page.memories]
+        return listed(bodies, page.total, paging.list_cursor(page.following))
+
+    @get("/{memory_id:str}", summary="Read a memory")
+    async def read(
+        self, memory_id: str, services: Services, caller: Caller
+    ) -> Response[dict[str, object]]:
+        """By its id or a prefix that no other id has. Nothing is counted as an access."""
+        memory = await services.memories.get(memory_id, caller)
+        links = await services.memories.links_of(memory, caller)
+        body = memory_body(memory)
+        answer: dict[str, object] = {
+            **body,
+            "memory": body,
+            "links": [link_body(link) for link in links],
+        }
+        return Response(answer, headers={"ETag": f'"{memory.version}"'})
+
+    @put("/{memory_id:str}", summary="Change a memory")
+    async def update(
+        self,
+        memory_id: str,
+        data: UpdateMemoryBody,
+        services: Services,
+        request: ApiRequest,
+        merge_metadata: Annotated[
+            bool, Parameter(description="Add to the metadata instead of replacing it.")
+        ] = False,
+        if_match: Annotated[
+            str | None, Parameter(header="If-Match", description="The version to change.")
+        ] = None,
+    ) -> Response[MemoryBody]:
+        """409 when `If-Match` names another version than the current one."""
+        asked = MemoryUpdate(
+            data.changes(merge_metadata=merge_metadata), expected_version(if_match)
+        )
+        caller = resolve_caller(request, data.agent_id, Claim.UPDATE)
+        memory = await services.memories.update(memory_id, asked, caller)
+        return Response(memory_body(memory), headers={"ETag": f'"{memory.version}"'})
+
+    @delete("/{memory_id:str}", status_code=200, summary="Delete a memory")
+    async def remove(
+        self,
+        memory_id: str,
+        services: Services,
+        caller: Caller,
+        purge: Annotated[
+            bool, Parameter(description="Erase it for good, without a copy in the archive.")
+        ] = False,
+    ) -> dict[str, bool]:
+        """Into the archive, unless the operator keeps none or `purge` is asked for."""
+        gone = await services.memories.delete(memory_id, caller, purge=purge)
+        answer = {"deleted": True, "archived": gone.is_archived}
+        return {**answer, "purged": True} if gone.is_purged else answer
+
+    @post("/{memory_id:str}/promote", status_code=200, summary="Keep a memory for good")
+    async def promote(
+        self, memory_id: str, services: Services, caller: Caller
+    ) -> dict[str, object]:
+        """To the long tier, without expiry."""
+        memory = await services.memories.promote(memory_id, caller)
+        return {"promoted": True, "id": memory.id, "tier": memory.tier}
+
+
+def expected_version(header: str | None) -> int | None:
+    """The version that `If-Match` names, with or without quotes; `*` is any.
+
+    Raises:
+        InvalidInputError: anything else (http-api 7.3 row 28).
+    """
+    if header is None or header.strip() == "*":
+        return None
+    found = _VERSION.fullmatch(header.strip())
+    if found is None:
+        raise InvalidInputError(f"invalid If-Match: {header}", fields=["If-Match"])
+    return int(found.group(1))
+
+
+def _claimed_caller(request: ApiRequest, data: CreateMemoryBody) -> Caller:
+    """Both places of a create that may claim an identity, each with its own refusal."""
+    inline = (data.metadata or {}).get("agent_id")
+    if inline is None:
+        return resolve_caller(request, data.agent_id)
+    if not isinstance(inline, str):
+        raise InvalidInputError(
+            "invalid agent_id: metadata.agent_id must be text", fields=["metadata"]
+        )
+    if data.agent_id is not None and data.agent_id != inline:
+        resolve_caller(request, data.agent_id)
+        raise Claim.METADATA.refusal(inline, data.agent_id)
+    return resolve_caller(request, inline, Claim.METADATA)

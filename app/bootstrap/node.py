@@ -1,0 +1,187 @@
+"""A node's life: lock, store, embedder, services, background loops; then back, in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from app.bootstrap.compose import compose
+from app.bootstrap.embedding import QueryThreads, StoreBacklog, choose_embedder
+from app.bootstrap.sources import SystemClock, SystemDisk, SystemIds, SystemRandomness
+from app.domain.errors import AiMemoryError
+from app.recall.embedding.worker import EmbeddingWorker, WorkerLimits, document_executor
+from app.services.embedding_state import EmbeddingState
+from app.store.registry import StoreOptions, open_store
+from app.store.sqlite.adapter import Sources
+from app.store.sqlite.ownership import SERVE, Owner, StoreLock, take
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from pathlib import Path
+
+    from app.config.resolve import Resolution
+    from app.log.epochs import EpochReason
+    from app.recall.embedding.factory import BuiltEmbedder
+    from app.services.bundle import Services
+    from app.store.sqlite.adapter import SqliteStore
+
+_LOGGER = logging.getLogger(__name__)
+
+GC_SECONDS: Final = 1_800.0
+TOUCH_SECONDS: Final = 1.0
+CHECKPOINT_SECONDS: Final = 600.0
+WARM_SECONDS: Final = 30.0
+_RETRY_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """What a node is made from. `role` is what others read in the lock file."""
+
+    resolution: Resolution
+    database: Path
+    role: str = SERVE
+    keyless_loopback: bool = True
+    new_epoch: EpochReason | None = None
+
+
+@dataclass(slots=True)
+class Node:
+    """A node that runs: everything the surfaces need."""
+
+    plan: NodePlan
+    lock: StoreLock
+    store: SqliteStore
+    services: Services
+    embedder: BuiltEmbedder
+    worker: EmbeddingWorker | None
+
+
+def embedding_state(
+    built: BuiltEmbedder, worker: EmbeddingWorker | None, model: str
+) -> EmbeddingState:
+    """What is known of the embedder now."""
+    embedder = built.embedder
+    if embedder is None:
+        return EmbeddingState()
+    ready = worker is None or worker.last_error is None
+    return EmbeddingState(ready, model, embedder.dim, embedder.fingerprint)
+
+
+@asynccontextmanager
+async def run_node(plan: NodePlan, report: Callable[[str, int, int], None]) -> AsyncIterator[Node]:
+    """Open everything, keep it running, close it in reverse.
+
+    Raises:
+        StoreOpenError: see `open_store`; `OwnedElsewhereError` if another process has the file.
+        StoreUnavailableError: the file cannot be used now.
+    """
+    settings = plan.resolution.settings
+    lock = take(plan.database)
+    try:
+        lock.announce(Owner(os.getpid(), plan.role, str(lock.control_socket)))
+        # The embedder comes first: its runtime must be loaded before the vector index's.
+        built = choose_embedder(plan.resolution)
+        embedder = built.embedder
+        sources = Sources(SystemClock(), SystemRandomness(), SystemDisk())
+        store = open_store(
+            StoreOptions(
+                path=plan.database,
+                mmap_bytes=settings.storage.db_mmap_size_bytes,
+                model=None if embedder is None else embedder.fingerprint,
+                dim=0 if embedder is None else embedder.dim,
+                index_texts=settings.storage.near_duplicate != "off",
+                new_epoch=plan.new_epoch,
+            ),
+            sources,
+            report,
+        )
+        try:
+            async with _running(plan, lock, store, built) as node:
+                yield node
+        finally:
+            await store.close()
+    finally:
+        lock.release()
+
+
+@asynccontextmanager
+async def _running(
+    plan: NodePlan, lock: StoreLock, store: SqliteStore, built: BuiltEmbedder
+) -> AsyncIterator[Node]:
+    settings = plan.resolution.settings
+    clock = SystemClock()
+    embedder = built.embedder
+    queries = None if embedder is None else QueryThreads(embedder)
+    documents = document_executor()
+    worker: EmbeddingWorker | None = None
+    if embedder is not None:
+        backlog = StoreBacklog(store, embedder.fingerprint)
+        limits = WorkerLimits(batch=settings.embeddings.backfill_batch)
+        worker = EmbeddingWorker(
+            embedder=embedder,
+            source=backlog,
+            sink=backlog,
+            clock=clock,
+            executor=documents,
+            limits=limits,
+        )
+        store.watch_backlog(worker.notify)
+    services = compose(
+        plan.resolution,
+        store,
+        clock,
+        SystemIds(),
+        queries,
+        lambda: embedding_state(built, worker, settings.embeddings.model),
+    )
+    node = Node(plan, lock, store, services, built, worker)
+    loops = _loops(node)
+    tasks = [asyncio.create_task(loop, name=name) for name, loop in loops]
+    try:
+        yield node
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        documents.shutdown(wait=True, cancel_futures=True)
+        if queries is not None:
+            queries.close()
+        if embedder is not None:
+            embedder.close()
+
+
+def _loops(node: Node) -> list[tuple[str, Coroutine[object, object, None]]]:
+    """Every background loop of a node; a command that runs in place has only the embedding."""
+    services, store = node.services, node.store
+    loops: list[tuple[str, Coroutine[object, object, None]]] = []
+    if node.worker is not None:
+        loops.append(("embedding", node.worker.run()))
+    if node.plan.role == SERVE:
+        loops.append(("gc", _every(GC_SECONDS, services.maintenance.collect)))
+        loops.append(("warm", _every(WARM_SECONDS, store.refresh, at_once=True)))
+    return loops
+
+
+async def _every(
+    seconds: float, step: Callable[[], Awaitable[object]], *, at_once: bool = False
+) -> None:
+    """Run a step for ever, at an interval; a failing one is logged and tried again."""
+    if at_once:
+        await _once(step)
+    while True:
+        await asyncio.sleep(seconds)
+        await _once(step)
+
+
+async def _once(step: Callable[[], Awaitable[object]]) -> None:
+    try:
+        await step()
+    except AiMemoryError as error:
+        _LOGGER.warning("a background step failed and will be tried again: %s", error.message)
+    except Exception:  # outermost frame of a background task
+        _LOGGER.exception("a background step failed and will be tried again")

@@ -1,0 +1,45 @@
+"""`serve`: run a node until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from app.cli.progress import Progress
+from app.cli.session import Session, note
+from app.cli.verb import verb
+
+
+@verb("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=9077, show_default=True, type=click.IntRange(0, 65_535))
+@click.option(
+    "--shutdown-grace-secs",
+    default=30,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="How long running requests may go on after SIGTERM.",
+)
+def serve(session: Session, host: str, port: int, shutdown_grace_secs: int) -> None:
+    """Run a node.
+
+    It answers HTTP until SIGINT or SIGTERM, then drains. Tier and API key come from the
+    configuration.
+    """
+    resolution = session.resolve()
+    if resolution.file is not None:
+        note(f"configuration: {resolution.file}")
+    from app import server  # noqa: PLC0415  # the whole service; only this verb needs it
+
+    options = server.ServeOptions(
+        resolution, session.database, host, port, grace_seconds=shutdown_grace_secs
+    )
+    with Progress() as progress:
+        asyncio.run(
+            server.serve(
+                options,
+                progress.report,
+                lambda url: note(f"ai-memory listens on {url}, database {session.database}"),
+            )
+        )

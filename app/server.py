@@ -1,0 +1,242 @@
+"""Running a node: over TCP with its control socket, or in place for one command.
+
+Both serve the same application. A command finds the node that has the store
+open and talks to its control socket; without one it opens the store itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import signal
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from app.api.listener import bind, control_surface, make_server
+from app.api.options import API_VERSION, ApiOptions
+from app.asgi import create_app
+from app.bootstrap.node import NodePlan, run_node
+from app.bootstrap.sources import SystemIds
+from app.domain.errors import AiMemoryError, StoreUnavailableError
+from app.store.sqlite.ownership import COMMAND, SERVE, OwnedElsewhereError, read_owner
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from litestar import Litestar
+
+    from app.api.listener import Server
+    from app.bootstrap.node import Node
+    from app.config.resolve import Resolution
+
+_LOGGER = logging.getLogger(__name__)
+
+CONTROL_URL: Final = "http://ai-memory"
+CONTROL_SECONDS: Final = 600.0
+_OWNER_WAIT_SECONDS: Final = 30.0
+_OWNER_POLL_SECONDS: Final = 0.05
+
+
+class ListenError(AiMemoryError):
+    """The address cannot be listened on; `reason` is `in_use` or `unusable`."""
+
+    code = "LISTEN_FAILED"
+
+
+class ConfigRefusedError(AiMemoryError):
+    """The configuration asks for something that is refused for safety."""
+
+    code = "CONFIG_REFUSED"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What `serve` is told beside its configuration."""
+
+    resolution: Resolution
+    database: Path
+    host: str = "127.0.0.1"
+    port: int = 9077
+    grace_seconds: int = 30
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+def api_options(resolution: Resolution, *, loopback: bool) -> ApiOptions:
+    """The HTTP surface's options out of the settings."""
+    settings = resolution.settings
+    return ApiOptions(
+        api_key=settings.api_key,
+        request_timeout_seconds=float(settings.request_timeout_secs),
+        page_max=settings.limits.max_page_size,
+        admin_agent_ids=frozenset(settings.admin.agent_ids),
+        admin_header_trust=settings.admin.header_trust,
+        loopback_default_admin=settings.admin.loopback_default,
+        default_agent_id=settings.identity.default_agent_id,
+        keyless_loopback=loopback and settings.api_key is None,
+        per_request_anonymous=settings.identity.per_request_anonymous,
+        version=API_VERSION,
+    )
+
+
+def check_exposure(options: ServeOptions) -> None:
+    """Refuse to listen where strangers could write (config 5.5).
+
+    Raises:
+        ConfigRefusedError: a non-loopback bind without a key, or a required key is missing.
+    """
+    settings = options.resolution.settings
+    if settings.api_key is not None:
+        return
+    if not is_loopback(options.host):
+        raise ConfigRefusedError(
+            f"refusing to listen on {options.host} without an api_key: set one in the configuration"
+        )
+    if settings.security.require_api_key:
+        raise ConfigRefusedError("AI_MEMORY_REQUIRE_API_KEY is set and no api_key is configured")
+
+
+async def serve(
+    options: ServeOptions,
+    report: Callable[[str, int, int], None],
+    ready: Callable[[str], None],
+) -> None:
+    """Run a node until SIGINT or SIGTERM, then drain within the grace period.
+
+    `ready` hears the URL once requests are answered.
+
+    Raises:
+        ListenError: the address cannot be used.
+        AiMemoryError: the store cannot be opened, or the configuration is refused.
+    """
+    check_exposure(options)
+    listener = _bind(options.host, options.port)
+    plan = NodePlan(options.resolution, options.database, SERVE)
+    try:
+        async with run_node(plan, report) as node:
+            app = _application(node, loopback=is_loopback(options.host))
+            public = make_server(app, options.grace_seconds)
+            control = make_server(
+                control_surface(app),
+                options.grace_seconds,
+                unix_socket=node.lock.control_socket,
+            )
+            _stop_on_signals([public, control])
+            try:
+                async with asyncio.TaskGroup() as servers:
+                    servers.create_task(control.serve())
+                    running = servers.create_task(public.serve(sockets=[listener]))
+                    while not public.started and not running.done():  # noqa: ASYNC110 - the server has no event
+                        await asyncio.sleep(0)
+                    host, port = listener.getsockname()[:2]
+                    ready(f"http://{host}:{port}")
+            finally:
+                node.lock.control_socket.unlink(missing_ok=True)
+    finally:
+        listener.close()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        return bind(host, port)
+    except OSError as error:
+        reason = "in_use" if error.errno == errno.EADDRINUSE else "unusable"
+        raise ListenError(
+            f"cannot listen on {host}:{port}: {error.strerror}", reason=reason
+        ) from error
+
+
+def _application(node: Node, *, loopback: bool) -> Litestar:
+    return create_app(
+        node.services, api_options(node.plan.resolution, loopback=loopback), SystemIds()
+    )
+
+
+def _stop_on_signals(servers: list[Server]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        for server in servers:
+            if server.should_exit:
+                server.force_exit = True  # asked twice: do not wait for clients
+            server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+
+
+@asynccontextmanager
+async def local_client(
+    resolution: Resolution,
+    database: Path,
+    agent_id: str | None,
+    report: Callable[[str, int, int], None],
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the node that has the store open, or of one opened for this command.
+
+    Raises:
+        AiMemoryError: the store cannot be opened.
+    """
+    headers = {} if agent_id is None else {"X-Agent-Id": agent_id}
+    async with AsyncExitStack() as stack:
+        transport = await _transport(stack, resolution, database, report)
+        yield await stack.enter_async_context(
+            httpx.AsyncClient(
+                transport=transport,
+                base_url=CONTROL_URL,
+                headers=headers,
+                timeout=CONTROL_SECONDS,
+            )
+        )
+
+
+async def _transport(
+    stack: AsyncExitStack,
+    resolution: Resolution,
+    database: Path,
+    report: Callable[[str, int, int], None],
+) -> httpx.AsyncBaseTransport:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _OWNER_WAIT_SECONDS
+    while True:
+        try:
+            node = await stack.enter_async_context(
+                run_node(NodePlan(resolution, database, COMMAND), report)
+            )
+        except OwnedElsewhereError as error:
+            owner = read_owner(database)
+            if owner is not None and owner.role == SERVE and owner.socket is not None:
+                transport = httpx.AsyncHTTPTransport(uds=owner.socket)
+                if await _answers(transport):
+                    return transport
+            # Another command has it for a moment, or a node is starting or stopping.
+            if loop.time() > deadline:
+                raise StoreUnavailableError(error.message, retry_after_seconds=1) from error
+            await asyncio.sleep(_OWNER_POLL_SECONDS)
+        else:
+            app = _application(node, loopback=True)
+            return httpx.ASGITransport(control_surface(app))  # type: ignore[arg-type]  # two spellings of the same ASGI callable
+
+
+async def _answers(transport: httpx.AsyncHTTPTransport) -> bool:
+    request = httpx.Request("GET", f"{CONTROL_URL}/api/v1/health")
+    try:
+        response = await transport.handle_async_request(request)
+        await response.aread()
+    except httpx.TransportError:
+        return False
+    return True

@@ -1,0 +1,64 @@
+"""The store as recall's pipeline wants it: two legs and a reader of rows, scoped by a filter."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from app.recall.ports import ScoredId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from concurrent.futures import Executor
+
+    from app.domain.ranking import Candidate
+    from app.recall.embedding.protocol import Embedder
+    from app.recall.ports import Vector
+    from app.store.protocol import Store
+    from app.store.sql.filters import MemoryFilter
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLegs:
+    """Both retrievers and the fetcher over one store."""
+
+    store: Store
+
+    async def search_text(self, query: str, scope: MemoryFilter, limit: int) -> Sequence[ScoredId]:
+        hits = await self.store.search_text(query, scope, limit, every_term=False)
+        return [ScoredId(hit.id, hit.score) for hit in hits]
+
+    async def search_vector(
+        self, vector: Vector, scope: MemoryFilter, limit: int
+    ) -> Sequence[ScoredId]:
+        hits = await self.store.search_vector(_numbers(vector), scope, limit)
+        return [ScoredId(hit.id, hit.score) for hit in hits]
+
+    async def candidates(self, ids: Sequence[str], vector: Vector | None) -> Sequence[Candidate]:
+        rows = await self.store.candidates(ids)
+        if vector is None:
+            return rows
+        cosines = await self.store.cosines(_numbers(vector), ids)
+        return [replace(row, cosine=cosines.get(row.id)) for row in rows]
+
+    async def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
+        """A budget counts contents (http-api 3.3)."""
+        return await self.store.contents_of(ids)
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadedQueryEmbedder:
+    """Embeds questions in a thread of their own, so that none waits behind the backlog."""
+
+    embedder: Embedder
+    executor: Executor
+
+    async def embed_query(self, text: str) -> Vector:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.executor, self.embedder.embed_query, text)
+
+
+def _numbers(vector: Vector) -> Sequence[float]:
+    # An array is what the store makes of it again; a list would cost a conversion each way.
+    return vector  # type: ignore[return-value]

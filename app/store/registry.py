@@ -1,0 +1,105 @@
+"""The adapters by URL scheme: the one list of them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from app.domain.errors import StoreFullError, StoreOpenError
+from app.store import schema
+from app.store.sqlite.adapter import Sources, SqliteOptions, SqliteStore
+from app.store.sqlite.adopt import adopt, needs_adoption
+from app.store.sqlite.connection import FileOptions, open_writer
+from app.store.sqlite.errors import translating
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from app.log.epochs import EpochReason
+
+_LOGGER = logging.getLogger(__name__)
+SQLITE_SCHEME: Final = "sqlite"
+_BACKUP_SUFFIX: Final = ".v070-backup"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """What an adapter must be told, whatever it is."""
+
+    path: Path
+    mmap_bytes: int
+    model: str | None
+    dim: int
+    index_texts: bool
+    new_epoch: EpochReason | None = None
+
+
+def open_store(
+    options: StoreOptions, sources: Sources, report: Callable[[str, int, int], None]
+) -> SqliteStore:
+    """Bring a file's schema up to date, adopt a v0.7.0 database, and open it.
+
+    The caller holds the file's lock. `report` hears what takes long: what, done, total (0 while
+    unknown).
+
+    Raises:
+        StoreOpenError: another version, another program's file, or damaged; `reason` says which.
+        StoreUnavailableError: locked, read-only, or the disk is full.
+    """
+    path = options.path
+    status = schema.inspect(path)
+    if status.kind is schema.SchemaKind.V57_FOREIGN:
+        _keep_a_copy(path, report)
+    schema.migrate(path, lambda sentence: report(sentence, 0, 0))
+    file = FileOptions(path, mmap_bytes=options.mmap_bytes)
+    with translating():
+        connection = open_writer(file)
+        try:
+            if needs_adoption(connection):
+                count = adopt(
+                    connection,
+                    lambda done, total: report("adopting memories", done, total),
+                    index_texts=options.index_texts,
+                )
+                _LOGGER.info("adopted %d memories of a v0.7.0 database", count)
+        finally:
+            connection.close()
+    return SqliteStore.open(
+        SqliteOptions(
+            file,
+            model=options.model,
+            dim=options.dim,
+            index_texts=options.index_texts,
+            new_epoch=options.new_epoch,
+        ),
+        sources,
+        lambda done, total: report("reading vectors", done, total),
+    )
+
+
+def _keep_a_copy(path: Path, report: Callable[[str, int, int], None]) -> None:
+    """A v0.7.0 file is copied whole before its first change."""
+    copy = path.with_name(path.name + _BACKUP_SUFFIX)
+    if copy.exists():
+        return
+    report(f"copying the v0.7.0 database to {copy.name}", 0, 0)
+    temporary = copy.with_name(copy.name + ".part")
+    try:
+        # The log belongs to the file: what is only in it would be lost in a copy of the file.
+        with translating():
+            connection = open_writer(FileOptions(path))
+            connection.pragma("wal_checkpoint(TRUNCATE)")
+            connection.close()
+        shutil.copyfile(path, temporary)
+        temporary.replace(copy)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno == errno.ENOSPC:
+            raise StoreFullError("no room for a copy of the v0.7.0 database") from error
+        raise StoreOpenError(
+            f"cannot copy the v0.7.0 database: {error.strerror}", reason="unopenable"
+        ) from error
