@@ -102,7 +102,7 @@ class MadeSubscription:
 class SubscriptionService:
     """Registering, listing, removing; everybody has their own only."""
 
-    def __init__(  # noqa: PLR0913  # the ports, each once
+    def __init__(  # the ports, each once
         self,
         store: Store,
         clock: Clock,
