@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -37,19 +39,14 @@ def make_program() -> Program:
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one call and return its exit code."""
+    program = make_program()
     try:
-        outcome = make_program().main(
+        outcome = program.main(
             args=list(arguments), prog_name=NAME, standalone_mode=False, obj=Session(environ)
         )
-    except click.exceptions.NoArgsIsHelpError as error:
-        note(error.format_message())
-        return ExitCode.USAGE
-    except click.UsageError as error:
-        error.show()
-        return ExitCode.USAGE
+        sys.stdout.flush()
     except click.ClickException as error:
-        note(f"{NAME}: {error.format_message()}")
-        return ExitCode.FAILED
+        return _misused(error)
     except AiMemoryError as error:
         note(f"{NAME}: {error.message}")
         return exit_code_of(error)
@@ -60,11 +57,19 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return outcome if isinstance(outcome, int) else ExitCode.OK
 
 
+def _misused(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        note(error.format_message())
+        return ExitCode.USAGE
+    if isinstance(error, click.UsageError):
+        error.show()
+        return ExitCode.USAGE
+    note(f"{NAME}: {error.format_message()}")
+    return ExitCode.FAILED
+
+
 def _closed_pipe() -> int:
     """Whoever read our output has had enough, such as `head`; nothing is left to say."""
-    import os  # noqa: PLC0415
-    import sys  # noqa: PLC0415
-
     # Else the interpreter would try to flush into the closed pipe when it ends.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return ExitCode.FAILED

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from typing_extensions import override
 
 from app.cli.session import GlobalOptions, Session
 
@@ -64,6 +65,7 @@ class TakesGlobals(click.Command):
         taken = {flag for parameter in self.params for flag in parameter.opts}
         self.params.extend(one for one in global_options() if not taken.intersection(one.opts))
 
+    @override
     def invoke(self, ctx: click.Context) -> Any:
         given = {name: ctx.params.pop(_PREFIX + name, None) for name in _GLOBAL_NAMES}
         ctx.find_object(Session).set_options(  # type: ignore[union-attr]  # `run` puts it there
@@ -77,8 +79,10 @@ class TakesGlobals(click.Command):
         )
         return super().invoke(ctx)
 
+    @override
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own, shared = [], []
+        own: list[tuple[str, str]] = []
+        shared: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
@@ -116,18 +120,22 @@ class Program(TakesGlobals, click.Group):
         super().__init__(**attributes)
         self._entries = {entry.name: entry for entry in entries}
 
+    @override
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._entries)
 
+    @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self._entries.get(cmd_name)
         return None if entry is None else entry.load()
 
+    @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(entry.name, entry.summary) for entry in self._entries.values()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
+    @override
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         TakesGlobals.format_options(self, ctx, formatter)
         self.format_commands(ctx, formatter)
@@ -136,6 +144,7 @@ class Program(TakesGlobals, click.Group):
 class Family(TakesGlobals, click.Group):
     """A verb with verbs below it, such as `archive list`."""
 
+    @override
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         TakesGlobals.format_options(self, ctx, formatter)
         self.format_commands(ctx, formatter)
