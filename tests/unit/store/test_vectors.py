@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from app.domain.errors import UnprocessableError
 from app.store.sqlite import vectors as module
@@ -40,7 +41,10 @@ def clustered(count: int, seed: int = 7) -> NDArray[np.float16]:
     centres = chance.standard_normal((max(1, count // 50), DIM))
     rows = centres[chance.integers(0, len(centres), count)]
     rows = rows + 0.7 * chance.standard_normal((count, DIM))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    unit: NDArray[np.float16] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(
+        np.float16
+    )
+    return unit
 
 
 def opened(path: Path, model: str = MODEL, dim: int = DIM) -> VectorIndex:
@@ -245,10 +249,12 @@ def test_saving_syncs_the_file_before_the_rename_and_the_folder_after(tmp_path: 
     path = tmp_path / "index"
 
     class Watching(RecordingSync):
+        @override
         def file(self, descriptor: int) -> None:
             super().file(descriptor)
             assert not path.exists()
 
+        @override
         def directory(self, folder: Path) -> None:
             super().directory(folder)
             assert path.exists()
@@ -264,6 +270,7 @@ def test_a_save_that_fails_leaves_the_previous_file(tmp_path: Path) -> None:
     built(tmp_path / "index", table).save()
 
     class FullDisk(RecordingSync):
+        @override
         def file(self, descriptor: int) -> None:
             raise OSError(28, "No space left on device")
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from typing_extensions import override
 
 from app.domain.errors import BackendError
 from app.recall.embedding.protocol import EmbeddingError, EmbeddingRefusedError
@@ -64,6 +65,7 @@ def vendor() -> Iterator[Vendor]:
             self.end_headers()
             self.wfile.write(body)
 
+        @override
         def log_message(self, *args: object) -> None:
             pass
 
