@@ -123,7 +123,7 @@ def run(options: Options) -> tuple[Finding, ...]:
         Finding("fill without a saved index", "s", once([filled]), at_most(3.0)),
         Finding("graph of all rows, in the background", "s", once([grown])),
         Finding("save", "s", once([saved])),
-        Finding("memory of the index", "MB", once([index.memory_bytes / 1e6]), at_most(170)),
+        Finding("memory of the index", "MB", once([index.memory_bytes / 1e6]), at_most(120)),
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Malkov and Yashunin 2018 (HNSW), names M, efConstruction and ef. Chosen with
-# bench/embedding.py on clustered vectors at 100,000 rows.
+# bench/vector_index.py on clustered vectors at 100,000 rows.
 CONNECTIVITY = 16
 EXPANSION_ADD = 96
 EXPANSION_SEARCH = 96

@@ -47,7 +47,7 @@ _CANDIDATES_PER_ANSWER = 3
 # Past this the graph is asked for so much that scanning is no slower.
 _CANDIDATES_MAX = 1_024
 # Scanning this many gathered rows takes as long as one graph search for _CANDIDATES_MIN
-# (bench/embedding.py prints both).
+# (bench/vector_index.py prints both).
 _SCAN_ROWS_PER_GRAPH_SEARCH = 4_000
 # Rows put into the graph under one hold of the lock: what a search may have to wait for.
 _GRAPH_STEP = 4

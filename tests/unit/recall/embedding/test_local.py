@@ -88,6 +88,19 @@ def test_computing_in_int8_stays_close_to_the_graph_as_shipped(embedder: LocalEm
         assert float(reference @ embedder.embed_document(text)) > 0.985
 
 
+def test_a_processor_without_exact_signed_products_computes_the_same_vectors(
+    embedder: LocalEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another node's processor must not make another model of it."""
+    monkeypatch.setattr("app.recall.embedding.int8_graph._signed_products_are_exact", lambda: False)
+    other = LocalEmbedder.packaged()
+
+    for text in ("a short query", "Return a shallow copy of the list, in order. " * 8):
+        difference = other.embed_document(text) - embedder.embed_document(text)
+        assert np.abs(difference).max() < 1e-3
+    assert other.fingerprint == embedder.fingerprint
+
+
 def test_a_folder_gives_the_graph_as_it_is_and_its_own_fingerprint(
     folder: Path, embedder: LocalEmbedder
 ) -> None:
