@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -39,6 +40,7 @@ STATUS: Final[Mapping[type[tree.AiMemoryError], int]] = {
 }
 """A class that is not named here has its nearest base's status."""
 
+_PARAMETER: Final = re.compile(r"parameter '([^']+)'")
 _log = structlog.get_logger("ai_memory.api")
 
 
@@ -158,10 +160,14 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Res
     fields = [str(one["key"]) for one in named if "key" in one]
     if fields == ["data"]:  # a body is required and there was none
         return _edge(request, missing_body(request))
+    if not named:
+        fields = _PARAMETER.findall(error.detail)
+        what = f"missing required parameter: {fields[0]}" if fields else "invalid parameters"
+        return _response(request.scope, 400, what, {"fields": fields})
     text = "; ".join(
         f"invalid parameter {one.get('key', '')}: {one.get('message', '')}" for one in named
     )
-    return _response(request.scope, 400, text or "invalid parameters", {"fields": fields})
+    return _response(request.scope, 400, text, {"fields": fields})
 
 
 def missing_body(request: Request[Any, Any, Any]) -> ApiError:

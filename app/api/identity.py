@@ -59,7 +59,10 @@ class Claim(Enum):
         """The error of a claim that is not the caller."""
         spec = self.value
         text = spec.text.format(claimed=claimed, caller=caller)
-        return spec.error(text, **({} if spec.message is None else {"message": spec.message}))
+        refused = spec.error(text)
+        if spec.message is not None:
+            refused.details = {"message": spec.message}
+        return refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ import msgspec
 from litestar import Request
 from litestar.datastructures import State
 from litestar.handlers.base import BaseRouteHandler
-from pydantic import TypeAdapter, ValidationError
+from litestar.typing import FieldDefinition
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from typing_extensions import override
 
 from app.api.errors import ApiError, body_error_status, is_json, not_json
@@ -55,13 +56,9 @@ class _Reader:
     def __init__(self, handler: BaseRouteHandler) -> None:
         parameter = handler.parsed_fn_signature.parameters.get("data")
         wanted = Any if parameter is None else parameter.annotation
-        self._adapter: TypeAdapter[Any] | None = None
-        self._decoder: msgspec.json.Decoder[Any]
-        try:
-            self._decoder = msgspec.json.Decoder(wanted)
-        except TypeError:  # not msgspec's kind of type: a pydantic model
-            self._decoder = msgspec.json.Decoder()
-            self._adapter = TypeAdapter(wanted)
+        is_pydantic = parameter is not None and _has_model(parameter)
+        self._adapter = TypeAdapter[Any](wanted) if is_pydantic else None
+        self._decoder = msgspec.json.Decoder[Any](Any if is_pydantic else wanted)
 
     def __call__(self, body: bytes) -> Any:
         decoded = self._decoder.decode(body)
@@ -70,6 +67,10 @@ class _Reader:
         # Read again by pydantic's own JSON mode, where a strict model still takes a list for a
         # tuple. The first reading refuses what is no JSON, NaN and half surrogates among it.
         return self._adapter.validate_json(body)
+
+
+def _has_model(field: FieldDefinition) -> bool:
+    return field.is_subclass_of(BaseModel) or any(map(_has_model, field.inner_types))
 
 
 @cache
@@ -96,6 +97,8 @@ def _wrong_fields(request: ApiRequest, error: ValidationError) -> ApiError:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     fields = [".".join(str(step) for step in problem["loc"]) for problem in problems]
     first, name = problems[0], fields[0]
+    if first["type"] == "json_invalid":  # nested deeper than pydantic reads
+        return ApiError(400, "malformed JSON body", fields=[])
     if first["type"] == "missing":
         return ApiError(status, f"missing required field: {name}", fields=fields)
     where = f": {name}" if name else ""
