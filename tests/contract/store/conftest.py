@@ -1,0 +1,210 @@
+"""Stores that answer the contract: one parameter an adapter and way of running it."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from app.domain.memory import Memory
+from app.domain.timestamps import format_instant
+from app.log import drafts
+from app.log.names import Name
+from app.store import schema
+from app.store.protocol import Decided, Needs, Store, View
+from app.store.sqlite.adapter import Sources, SqliteOptions, SqliteStore
+from app.store.sqlite.connection import FileOptions
+
+START = datetime(2026, 6, 1, 12, tzinfo=UTC)
+MODEL = "test-model:4"
+DIM = 4
+
+
+@dataclass
+class TurnedClock:
+    """Time that only moves when a test turns it, and a microsecond at every look."""
+
+    instant: datetime = START
+
+    def now(self) -> datetime:
+        self.instant += timedelta(microseconds=1)
+        return self.instant
+
+    def monotonic(self) -> float:
+        return (self.instant - START).total_seconds()
+
+    def turn(self, **span: float) -> None:
+        self.instant += timedelta(**span)
+
+    def text(self) -> str:
+        return format_instant(self.instant)
+
+
+@dataclass
+class SeededRandomness:
+    seed: int
+    random: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+
+    def token(self, byte_count: int) -> bytes:
+        return self.random.randbytes(byte_count)
+
+
+class RealDisk:
+    def file(self, descriptor: int) -> None:
+        os.fsync(descriptor)
+
+    def directory(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+
+@dataclass
+class Stores:
+    """Opens stores and closes them all at the end."""
+
+    folder: Path
+    clock: TurnedClock
+    inline: bool
+    opened: list[Store] = field(default_factory=list)
+
+    def open(self, name: str = "a", seed: int | None = None) -> SqliteStore:
+        path = self.folder / f"{name}.db"
+        schema.migrate(path, lambda _: None)
+        store = SqliteStore.open(
+            SqliteOptions(FileOptions(path), model=MODEL, dim=DIM, inline=self.inline),
+            Sources(self.clock, SeededRandomness(seed or len(self.opened) + 1), RealDisk()),
+        )
+        self.opened.append(store)
+        return store
+
+    async def close(self, store: Store) -> None:
+        self.opened.remove(store)
+        await store.close()
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    return TurnedClock()
+
+
+@pytest.fixture(params=["threaded", "inline"])
+async def stores(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: TurnedClock
+) -> AsyncIterator[Stores]:
+    found = Stores(tmp_path, clock, inline=request.param == "inline")
+    yield found
+    for store in list(found.opened):
+        await found.close(store)
+
+
+@pytest.fixture
+def store(stores: Stores) -> SqliteStore:
+    return stores.open()
+
+
+def memory(memory_id: str, **changes: object) -> Memory:
+    """A row as a client would store it."""
+    at = format_instant(START)
+    plain = Memory(
+        id=memory_id,
+        tier="mid",
+        namespace="global",
+        title=f"title of {memory_id}",
+        content=f"content of {memory_id}",
+        tags=(),
+        priority=5,
+        confidence=1.0,
+        source="api",
+        access_count=0,
+        created_at=at,
+        updated_at=at,
+        metadata={"agent_id": "alice"},
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Put:
+    """Store a row; a taken name is an error."""
+
+    row: Memory
+    error: Exception | None = None
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(memories=(self.row.id,), names=(Name(self.row.namespace, self.row.title),))
+
+    def decide(self, view: View) -> Decided[Memory]:
+        if self.error is not None:
+            raise self.error
+        return Decided(_shown(self.row.id), [drafts.store(self.row, "alice")])
+
+
+@dataclass(frozen=True)
+class Change:
+    """Change fields of a row."""
+
+    memory_id: str
+    fields: dict[str, object]
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(memories=(self.memory_id,))
+
+    def decide(self, view: View) -> Decided[Memory]:
+        before = view.snapshot(self.memory_id)
+        assert before is not None
+        after = replace(before.memory, updated_at=view.now, **self.fields)  # type: ignore[arg-type]
+        draft = drafts.update(before, after, "alice", view.origin)
+        return Decided(_shown(self.memory_id), [] if draft is None else [draft])
+
+
+@dataclass(frozen=True)
+class Say:
+    """Append what a function makes of the view."""
+
+    make: Callable[[View], drafts.Draft]
+
+    @property
+    def needs(self) -> Needs:
+        return Needs()
+
+    def decide(self, view: View) -> Decided[None]:
+        return Decided(lambda _: None, [self.make(view)])
+
+
+def _shown(memory_id: str) -> Callable[[View], Memory]:
+    def read(view: View) -> Memory:
+        found = view.snapshot(memory_id)
+        assert found is not None
+        return found.memory
+
+    return read
+
+
+def delete(*ids: str) -> Say:
+    return Say(lambda view: drafts.delete(ids, "alice", view.now, archived=False, reason="delete"))
+
+
+def archive(*ids: str) -> Say:
+    return Say(lambda view: drafts.archive(ids, "alice", view.now, "archive"))
+
+
+def purge(*ids: str) -> Say:
+    return Say(lambda view: drafts.purge(ids, "alice", view.now))
+
+
+def restore(memory_id: str) -> Say:
+    def make(view: View) -> drafts.Draft:
+        before = view.snapshot(memory_id)
+        assert before is not None
+        return drafts.restore(before, before.memory.expires_at, "alice", view.now, view.origin)
+
+    return Say(make)
