@@ -109,15 +109,16 @@ class GraphService:
         room: int,
     ) -> Sequence[Reached]:
         level: list[Reached] = []
-        for offset in range(0, _PAGE * _PAGE, _PAGE):
-            page = await self.store.outbound(list(ways), links, chosen, _PAGE, offset)
+        rows = min(_PAGE, 2 * room + 50)  # some links lead back, so a little more than shows
+        for offset in range(0, _PAGE * _PAGE, rows):
+            page = await self.store.outbound(list(ways), links, chosen, rows, offset)
             level.extend(
                 Reached(linked, (*path, linked.link.target_id))
                 for linked in page
                 for path in ways[linked.link.source_id]
                 if linked.link.target_id not in path
             )
-            if len(page) < _PAGE or len(level) >= room:
+            if len(page) < rows or len(level) >= room:
                 break
         return level[:room]
 
