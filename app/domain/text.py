@@ -115,7 +115,10 @@ def equal_text_key(text: str) -> bytes:
     Equal up to case, width and ligature variants (NFKC), whitespace, invisible characters and the
     sentence's last mark. Other punctuation counts: "x < y" is not "x > y".
     """
-    visible = "".join(_visible(character) for character in unicodedata.normalize("NFKC", text))
+    normal = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    # Few characters are distinct, whatever the length: decide once for each.
+    shown = {ord(one): _visible(one) for one in set(normal)}
+    visible = normal.translate({code: one for code, one in shown.items() if one != chr(code)})
     plain = " ".join(visible.casefold().split()).rstrip(_SENTENCE_END)
     return hashlib.sha256(plain.encode()).digest()
 
