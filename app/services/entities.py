@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from app.domain import validation as must
 from app.domain.errors import InvalidInputError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from app.domain.sources import Clock
     from app.services.caller import Caller
     from app.store.protocol import QuotaLimits, Store
+
+ALIASES_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class EntityService:
         given = (alias.strip() for alias in new.aliases)
         others = [must.title(alias, "aliases") for alias in given if alias]
         aliases = list(dict.fromkeys((name, *others)))
+        if len(aliases) > ALIASES_MAX:
+            raise InvalidInputError(f"too many aliases (max {ALIASES_MAX})", fields=["aliases"])
         must.metadata(new.metadata)
         limits = None if caller.from_control_socket else self.limits
         command = RegisterEntity(

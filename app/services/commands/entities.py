@@ -107,7 +107,6 @@ class RegisterEntity:
             created_at=view.now,
             updated_at=view.now,
             metadata={**self.metadata, "agent_id": self.caller.agent_id, "kind": ENTITY},
-            memory_kind=ENTITY,
         )
 
 
