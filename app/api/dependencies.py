@@ -6,6 +6,7 @@ too: `JSONBody[...]`, `FromPath[...]`, `FromQuery[...]` or `Annotated[..., Query
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, cast
 
 from litestar.datastructures import State
@@ -49,12 +50,8 @@ def provide_caller(request: ApiRequest) -> Caller:
     return resolve_caller(request)
 
 
-def dependencies(services: Services) -> dict[str, Provide]:
+def dependencies(provide_services: Callable[[], Services]) -> dict[str, Provide]:
     """By the names under which handlers ask for them."""
-
-    def provide_services() -> Services:
-        return services
-
     return {
         "caller": Provide(provide_caller, sync_to_thread=False),
         "services": Provide(provide_services, sync_to_thread=False),
