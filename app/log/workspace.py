@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from app.log.kinds import KINDS
 from app.log.kinds.embedding import vector_of
-from app.log.names import Name, claim_of, winner
+from app.log.names import Claim, Name, claim_of, winner
 from app.log.projection import Snapshot, snapshot, with_conflict
 from app.log.state import EntityKey, join
 
@@ -49,6 +49,8 @@ class Workspace:
         self._before: dict[EntityKey, Cells | None] = {}
         self._claims: dict[Name, dict[str, Stamp]] = {}
         self._contested: set[Name] = set()
+        self._claimed: dict[str, tuple[Cells | None, tuple[Name, Claim] | None]] = {}
+        self._shown: dict[str, tuple[Cells | None, Snapshot | None]] = {}
         self._vectors: dict[tuple[str, str], Vector] = {}
         self._undo: list[Callable[[], None]] = []
 
@@ -99,14 +101,31 @@ class Workspace:
     def snapshot(self, memory_id: str) -> Snapshot | None:
         """A memory as its state shows it, name conflict included."""
         cells = self.cells(EntityKey("memory", memory_id))
-        found = snapshot(memory_id, cells) if cells is not None else None
+        found = self._plain_snapshot(memory_id, cells)
         if found is None:
             return None
-        claim = claim_of(memory_id, cells)
+        claim = self.claim(memory_id)
         if claim is None:
             return found
         holder = self.holder(claim[0])
         return found if holder in (None, memory_id) else with_conflict(found, holder)
+
+    def claim(self, memory_id: str) -> tuple[Name, Claim] | None:
+        """The claim that a memory's current state makes."""
+        cells = self.cells(EntityKey("memory", memory_id))
+        known = self._claimed.get(memory_id)
+        if known is None or known[0] is not cells:
+            known = (cells, claim_of(memory_id, cells))
+            self._claimed[memory_id] = known
+        return known[1]
+
+    def _plain_snapshot(self, memory_id: str, cells: Cells | None) -> Snapshot | None:
+        # Asked for by the command, its answer and the projection; a state never changes in place.
+        known = self._shown.get(memory_id)
+        if known is None or known[0] is not cells:
+            known = (cells, snapshot(memory_id, cells) if cells is not None else None)
+            self._shown[memory_id] = known
+        return known[1]
 
     # -- changing ------------------------------------------------------------------------
 

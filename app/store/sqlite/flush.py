@@ -259,7 +259,7 @@ class Flush:
         new = self._workspace.snapshot(memory_id)
         # A row that this node moved out as expired comes back when it no longer is.
         collected = collected_before and new is not None and new.is_expired(self._now)
-        claim = claim_of(memory_id, self._workspace.cells(EntityKey("memory", memory_id)))
+        claim = self._workspace.claim(memory_id)
         return _Shown(
             memory_id,
             old,
@@ -311,7 +311,7 @@ class Flush:
         for key, before in self._workspace.changes().items():
             if key.kind != "memory":
                 continue
-            old, new = claim_of(key.key, before), claim_of(key.key, self._workspace.cells(key))
+            old, new = claim_of(key.key, before), self._workspace.claim(key.key)
             if old is not None and (new is None or new[0] != old[0]):
                 gone.append((*old[0], key.key))
             if new is not None and new != old:
