@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from app.cli.connection import NodeRefusedError
 from app.cli.exit_codes import MEANINGS, ExitCode, exit_code_of
 from app.cli.session import Session, note
 from app.cli.verb import Entry, Program
@@ -19,7 +20,27 @@ if TYPE_CHECKING:
 NAME: Final = "ai-memory"
 _VERBS: Final = "app.cli.commands"
 
-ENTRIES: Final = (Entry("serve", f"{_VERBS}.serve:serve", "Run a node."),)
+ENTRIES: Final = (
+    Entry("serve", f"{_VERBS}.serve:serve", "Run a node."),
+    Entry("store", f"{_VERBS}.store:store", "Store a memory."),
+    Entry("recall", f"{_VERBS}.find:recall", "Recall what is known about something, best first."),
+    Entry("search", f"{_VERBS}.find:search", "Find memories by their words."),
+    Entry("list", f"{_VERBS}.find:list_", "List memories, the most important first."),
+    Entry("get", f"{_VERBS}.memories:get", "Show a memory and its links."),
+    Entry("update", f"{_VERBS}.memories:update", "Change what is given of a memory."),
+    Entry("delete", f"{_VERBS}.memories:delete", "Delete a memory."),
+    Entry("promote", f"{_VERBS}.memories:promote", "Keep a memory for good."),
+    Entry("forget", f"{_VERBS}.memories:forget", "Archive every memory that fits."),
+    Entry("link", f"{_VERBS}.memories:link", "Say how two memories relate."),
+    Entry("namespaces", f"{_VERBS}.overview:namespaces", "List the namespaces."),
+    Entry("namespace", f"{_VERBS}.namespace:namespace", "Set the standard of a namespace."),
+    Entry("agents", f"{_VERBS}.agents:agents", "List or register agents."),
+    Entry("archive", f"{_VERBS}.archive:archive", "See, restore or erase archived memories."),
+    Entry("stats", f"{_VERBS}.overview:stats", "Show how many memories there are."),
+    Entry("gc", f"{_VERBS}.overview:gc", "Collect expired memories now."),
+    Entry("quota-status", f"{_VERBS}.overview:quota_status", "Show the agent's quotas."),
+    Entry("capabilities", f"{_VERBS}.overview:capabilities", "Show what the node can do."),
+)
 
 _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(
     f"  {code.value:<4}{meaning}" for code, meaning in MEANINGS.items()
@@ -50,6 +71,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except AiMemoryError as error:
         note(f"{NAME}: {error.message}")
         return exit_code_of(error)
+    except NodeRefusedError as error:
+        note(f"{NAME}: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
