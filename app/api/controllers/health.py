@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 
 from app.api.dependencies import api_options
 from app.api.request import ApiRequest
@@ -28,7 +29,11 @@ class HealthController(Controller):
     path = "/api/v1"
     tags = ("Operation",)
 
-    @get("/health", summary="Is the node well?")
+    @get(
+        "/health",
+        summary="Is the node well?",
+        responses={503: ResponseSpec(HealthBody, description="It is not; `error` says why.")},
+    )
     async def health(
         self, services: NamedDependency[Services], request: ApiRequest
     ) -> Response[HealthBody]:
