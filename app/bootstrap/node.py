@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from app.bootstrap.compose import compose
+from app.bootstrap.compose import Surroundings, compose
 from app.bootstrap.embedding import QueryThreads, StoreBacklog, choose_embedder
 from app.bootstrap.sources import SystemClock, SystemDisk, SystemIds, SystemRandomness
 from app.domain.errors import AiMemoryError
@@ -32,10 +32,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 GC_SECONDS: Final = 1_800.0
-TOUCH_SECONDS: Final = 1.0
-CHECKPOINT_SECONDS: Final = 600.0
 WARM_SECONDS: Final = 30.0
-_RETRY_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +128,16 @@ async def _running(
             limits=limits,
         )
         store.watch_backlog(worker.notify)
-    services = compose(
-        plan.resolution,
-        store,
+    around = Surroundings(
         clock,
         SystemIds(),
         queries,
         lambda: embedding_state(built, worker, settings.embeddings.model),
     )
-    node = Node(plan, lock, store, services, built, worker)
+    composed = compose(plan.resolution, store, around)
+    node = Node(plan, lock, store, composed.services, built, worker)
     loops = _loops(node)
+    touching = asyncio.create_task(composed.touches.run(), name="touches")
     tasks = [asyncio.create_task(loop, name=name) for name, loop in loops]
     try:
         yield node
@@ -148,6 +145,8 @@ async def _running(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        composed.touches.stop()
+        await touching
         documents.shutdown(wait=True, cancel_futures=True)
         if queries is not None:
             queries.close()
