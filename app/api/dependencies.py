@@ -1,22 +1,28 @@
 """What handlers may ask for by name.
 
-`caller: NamedDependency[Caller]` and `services: NamedDependency[Services]`. Parameters are marked,
+`caller: Provided[Caller]` and `services: Provided[Services]`. Parameters are marked,
 too: `JSONBody[...]`, `FromPath[...]`, `FromQuery[...]` or `Annotated[..., QueryParameter(...)]`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 from litestar.datastructures import State
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
+from litestar.params import SkipValidation
 
 from app.api.identity import Claim, Identities
 from app.api.options import ApiOptions
 from app.api.request import ApiRequest
 from app.services.bundle import Services
 from app.services.caller import Caller
+
+T = TypeVar("T")
+
+Provided: TypeAlias = NamedDependency[SkipValidation[T]]
+"""What a handler asks for by name. Made by us, so nothing of it is checked at a request."""
 
 _IDENTITIES: Final = "identities"
 _OPTIONS: Final = "options"

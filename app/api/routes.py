@@ -4,14 +4,35 @@ from typing import Final
 
 from litestar.types import ControllerRouterHandler
 
+from app.api.controllers.agents import AgentsController
+from app.api.controllers.archive import ArchiveController, ForgetController
 from app.api.controllers.capabilities import CapabilitiesController
 from app.api.controllers.health import HealthController
+from app.api.controllers.llm import ModelController
 from app.api.controllers.maintenance import MaintenanceController
+from app.api.controllers.memories import MemoriesController
+from app.api.controllers.messages import MessagesController
 from app.api.controllers.metrics import metrics
+from app.api.controllers.portability import PortabilityController
+from app.api.controllers.quotas import QuotasController
+from app.api.controllers.recall import RecallController
+from app.api.controllers.search import SearchController
+from app.api.controllers.subscriptions import SubscriptionsController
 
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     HealthController,
     metrics,
     CapabilitiesController,
     MaintenanceController,
+    MemoriesController,
+    SearchController,
+    RecallController,
+    ForgetController,
+    ArchiveController,
+    AgentsController,
+    MessagesController,
+    SubscriptionsController,
+    PortabilityController,
+    QuotasController,
+    ModelController,
 )

@@ -6,9 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.observability.metrics import Metrics
+from app.services.agents import AgentService
+from app.services.archive import ArchiveService
 from app.services.capabilities import CapabilityService
 from app.services.health import HealthService
+from app.services.loading import LoadingService
 from app.services.maintenance import MaintenanceService
+from app.services.memories import MemoryService
+from app.services.messages import MessageService
+from app.services.portability import PortabilityService
+from app.services.quotas import QuotaService
+from app.services.recall import RecallService
+from app.services.subscriptions import SubscriptionService
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +28,12 @@ class Services:
     metrics: Metrics
     capabilities: CapabilityService
     maintenance: MaintenanceService
+    memories: MemoryService
+    recall: RecallService
+    archive: ArchiveService
+    agents: AgentService
+    messages: MessageService
+    subscriptions: SubscriptionService
+    portability: PortabilityService
+    quotas: QuotaService
+    loading: LoadingService

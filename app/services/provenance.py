@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from app.domain.memory import Memory
 
-_CONFIRMED: Final = 0.95  # semantics 5.2
-_LIKELY: Final = 0.7
+CONFIRMED: Final = 0.95  # semantics 5.2
+LIKELY: Final = 0.7
 _FRESH: Final = timedelta(days=1)
 _WARM: Final = timedelta(days=7)
 
@@ -33,9 +33,9 @@ def provenance_of(memory: Memory, level: str | None, now: datetime) -> Provenanc
 
 
 def confidence_tier(confidence: float) -> str:
-    if confidence >= _CONFIRMED:
+    if confidence >= CONFIRMED:
         return "confirmed"
-    return "likely" if confidence >= _LIKELY else "ambiguous"
+    return "likely" if confidence >= LIKELY else "ambiguous"
 
 
 def freshness(memory: Memory, now: datetime) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from app.domain import validation as must
@@ -12,12 +11,13 @@ from app.domain.memory import MEMORY_KINDS
 from app.domain.ranking import search_score
 from app.domain.timestamps import format_instant
 from app.recall.pipeline import Answer, RecallPipeline, Request
-from app.services.provenance import Provenance, provenance_of
+from app.services.provenance import CONFIRMED, LIKELY, Provenance, provenance_of
 from app.services.tag_filter import read_tags
 from app.store.sql.filters import MemoryFilter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     from app.domain.memory import Memory
     from app.domain.sources import Clock
@@ -31,12 +31,10 @@ RECALL_LIMIT_MAX: Final = 50
 SEARCH_POOL: Final = 1_000
 """Rows that a search scores; `total` counts no further."""
 
-_CONFIRMED: Final = 0.95
-_LIKELY: Final = 0.7
 _BANDS: Final[Mapping[str, tuple[float | None, float | None]]] = {
-    "confirmed": (_CONFIRMED, None),
-    "likely": (_LIKELY, _CONFIRMED),
-    "ambiguous": (None, _LIKELY),
+    "confirmed": (CONFIRMED, None),
+    "likely": (LIKELY, CONFIRMED),
+    "ambiguous": (None, LIKELY),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +9,8 @@ from app.recall.ports import ScoredId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from concurrent.futures import Executor
 
     from app.domain.ranking import Candidate
-    from app.recall.embedding.protocol import Embedder
     from app.recall.ports import Vector
     from app.store.protocol import Store
     from app.store.sql.filters import MemoryFilter
@@ -45,18 +42,6 @@ class StoreLegs:
     async def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
         """A budget counts contents (http-api 3.3)."""
         return await self.store.contents_of(ids)
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadedQueryEmbedder:
-    """Embeds questions in a thread of their own, so that none waits behind the backlog."""
-
-    embedder: Embedder
-    executor: Executor
-
-    async def embed_query(self, text: str) -> Vector:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, self.embedder.embed_query, text)
 
 
 def _numbers(vector: Vector) -> Sequence[float]:

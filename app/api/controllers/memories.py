@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 from litestar import Controller, Response, delete, get, post, put
 from litestar.di import Provide
-from litestar.params import Parameter
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from app.api import paging
-from app.api.dependencies import api_options, resolve_caller
+from app.api.dependencies import Provided, api_options, resolve_caller
 from app.api.identity import Claim
 from app.api.request import ApiRequest
 from app.api.schemas.filters import FilterQuery, filter_query
@@ -24,7 +24,7 @@ from app.api.schemas.memories import (
     listed,
     stored_body,
 )
-from app.api.schemas.memory import MemoryBody, memory_body
+from app.api.schemas.memory import memory_body
 from app.domain.errors import InvalidInputError
 from app.services.bundle import Services
 from app.services.caller import Caller
@@ -43,7 +43,10 @@ class MemoriesController(Controller):
 
     @post("/", summary="Store a memory", opt={"body_error_status": 400})
     async def store(
-        self, data: CreateMemoryBody, services: Services, request: ApiRequest
+        self,
+        data: JSONBody[CreateMemoryBody],
+        services: Provided[Services],
+        request: ApiRequest,
     ) -> dict[str, object]:
         """Durable on this node when it answers; 409 when the title is taken."""
         accepted = services.memories.check(data.new_memory())
@@ -52,7 +55,10 @@ class MemoriesController(Controller):
 
     @post("/bulk", status_code=200, summary="Store many memories")
     async def bulk(
-        self, data: list[CreateMemoryBody] | BulkBody, services: Services, caller: Caller
+        self,
+        data: JSONBody[list[CreateMemoryBody] | BulkBody],
+        services: Provided[Services],
+        caller: Provided[Caller],
     ) -> dict[str, object]:
         """Each row is stored, merged or refused alone; the answer is 200 even if all fail."""
         rows = data.memories if isinstance(data, BulkBody) else data
@@ -66,14 +72,14 @@ class MemoriesController(Controller):
     )
     async def list_memories(
         self,
-        filters: FilterQuery,
-        services: Services,
-        caller: Caller,
+        filters: Provided[FilterQuery],
+        services: Provided[Services],
+        caller: Provided[Caller],
         request: ApiRequest,
-        limit: Annotated[int, Parameter(description="Rows of a page.")] = _LIST_LIMIT,
-        offset: Annotated[int, Parameter(description="Rows to skip.")] = 0,
+        limit: Annotated[int, QueryParameter(description="Rows of a page.")] = _LIST_LIMIT,
+        offset: Annotated[int, QueryParameter(description="Rows to skip.")] = 0,
         cursor: Annotated[
-            str | None, Parameter(description="`next_cursor` of the page before.")
+            str | None, QueryParameter(description="`next_cursor` of the page before.")
         ] = None,
     ) -> dict[str, object]:
         """By priority, then by recency. Only what the caller may see is counted."""
@@ -89,7 +95,10 @@ class MemoriesController(Controller):
 
     @get("/{memory_id:str}", summary="Read a memory")
     async def read(
-        self, memory_id: str, services: Services, caller: Caller
+        self,
+        memory_id: FromPath[str],
+        services: Provided[Services],
+        caller: Provided[Caller],
     ) -> Response[dict[str, object]]:
         """By its id or a prefix that no other id has. Nothing is counted as an access."""
         memory = await services.memories.get(memory_id, caller)
@@ -105,33 +114,33 @@ class MemoriesController(Controller):
     @put("/{memory_id:str}", summary="Change a memory")
     async def update(
         self,
-        memory_id: str,
-        data: UpdateMemoryBody,
-        services: Services,
+        memory_id: FromPath[str],
+        data: JSONBody[UpdateMemoryBody],
+        services: Provided[Services],
         request: ApiRequest,
         merge_metadata: Annotated[
-            bool, Parameter(description="Add to the metadata instead of replacing it.")
+            bool, QueryParameter(description="Add to the metadata instead of replacing it.")
         ] = False,
         if_match: Annotated[
-            str | None, Parameter(header="If-Match", description="The version to change.")
+            str | None, HeaderParameter(name="If-Match", description="The version to change.")
         ] = None,
-    ) -> Response[MemoryBody]:
+    ) -> Response[dict[str, object]]:
         """409 when `If-Match` names another version than the current one."""
         asked = MemoryUpdate(
             data.changes(merge_metadata=merge_metadata), expected_version(if_match)
         )
         caller = resolve_caller(request, data.agent_id, Claim.UPDATE)
         memory = await services.memories.update(memory_id, asked, caller)
-        return Response(memory_body(memory), headers={"ETag": f'"{memory.version}"'})
+        return Response(dict(memory_body(memory)), headers={"ETag": f'"{memory.version}"'})
 
     @delete("/{memory_id:str}", status_code=200, summary="Delete a memory")
     async def remove(
         self,
-        memory_id: str,
-        services: Services,
-        caller: Caller,
+        memory_id: FromPath[str],
+        services: Provided[Services],
+        caller: Provided[Caller],
         purge: Annotated[
-            bool, Parameter(description="Erase it for good, without a copy in the archive.")
+            bool, QueryParameter(description="Erase it for good, without a copy in the archive.")
         ] = False,
     ) -> dict[str, bool]:
         """Into the archive, unless the operator keeps none or `purge` is asked for."""
@@ -141,7 +150,10 @@ class MemoriesController(Controller):
 
     @post("/{memory_id:str}/promote", status_code=200, summary="Keep a memory for good")
     async def promote(
-        self, memory_id: str, services: Services, caller: Caller
+        self,
+        memory_id: FromPath[str],
+        services: Provided[Services],
+        caller: Provided[Caller],
     ) -> dict[str, object]:
         """To the long tier, without expiry."""
         memory = await services.memories.promote(memory_id, caller)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from app.domain import validation as must
 from app.domain.agent_id import validate_agent_id
@@ -44,15 +44,20 @@ class FilterQuery:
 
 
 def filter_query(
-    namespace: Annotated[str | None, Parameter(description="This namespace, exactly.")] = None,
-    tier: Annotated[str | None, Parameter(description="short, mid or long.")] = None,
-    min_priority: Annotated[int | None, Parameter(description="This priority or more.")] = None,
-    since: Annotated[str | None, Parameter(description="Created then or later, RFC 3339.")] = None,
-    until: Annotated[str | None, Parameter(description="Created then or before.")] = None,
-    tags: Annotated[
-        str | None, Parameter(description="A tag; or several with commas, all of which must be.")
+    namespace: Annotated[str | None, QueryParameter(description="This namespace, exactly.")] = None,
+    tier: Annotated[str | None, QueryParameter(description="short, mid or long.")] = None,
+    min_priority: Annotated[
+        int | None, QueryParameter(description="This priority or more.")
     ] = None,
-    agent_id: Annotated[str | None, Parameter(description="Owned by this agent.")] = None,
+    since: Annotated[
+        str | None, QueryParameter(description="Created then or later, RFC 3339.")
+    ] = None,
+    until: Annotated[str | None, QueryParameter(description="Created then or before.")] = None,
+    tags: Annotated[
+        str | None,
+        QueryParameter(description="A tag; or several with commas, all of which must be."),
+    ] = None,
+    agent_id: Annotated[str | None, QueryParameter(description="Owned by this agent.")] = None,
 ) -> FilterQuery:
     """A dependency, so that the parameters are documented and each route names them once."""
     return FilterQuery(

@@ -9,10 +9,11 @@ import os
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import pytest
 from litestar import Litestar
@@ -21,19 +22,38 @@ from litestar.testing import AsyncTestClient
 from app.api.options import ApiOptions
 from app.asgi import create_app
 from app.observability.metrics import Metrics
+from app.recall.pipeline import RecallPipeline
+from app.recall.sessions import SessionRings
+from app.recall.tokens import EstimatedTokens
+from app.services.agents import AgentService
+from app.services.archive import ArchiveService
+from app.services.attestation import Attestation
 from app.services.bundle import Services
 from app.services.capabilities import CapabilityFacts, CapabilityService
+from app.services.contradictions import ContradictionFinder
 from app.services.embedding_state import EmbeddingState
 from app.services.health import HealthService
+from app.services.loading import LoadingService
 from app.services.maintenance import MaintenanceService
-from app.store.protocol import Store
+from app.services.memories import MemoryRules, MemoryService
+from app.services.messages import MessageService
+from app.services.new_memory import TierLives
+from app.services.portability import PortabilityService
+from app.services.quotas import QuotaService
+from app.services.recall import RecallService
+from app.services.retrieval import StoreLegs
+from app.services.subscriptions import SubscriptionRules, SubscriptionService
+from app.services.touches import Extensions, Touches
+from app.store.protocol import QuotaLimits, Store
 from app.store.schema import migrate
+from app.store.sql.filters import MemoryFilter
 from app.store.sqlite.adapter import Sources, SqliteOptions, SqliteStore
 from app.store.sqlite.connection import FileOptions
 
 Api = AsyncTestClient[Litestar]
 ApiFactory = Callable[..., Awaitable[Api]]
 
+LIMITS: Final = QuotaLimits(1_000, 104_857_600, 5_000)
 HOME_OPTIONS = ApiOptions(loopback_default_admin=True)
 
 
@@ -81,7 +101,23 @@ class RealDiskSync:
             os.close(descriptor)
 
 
-def make_services(store: Store, clock: MovableClock) -> Services:
+class HostTable:
+    """Names to addresses, so that no test asks the network."""
+
+    _KNOWN: Final[Mapping[str, Sequence[str]]] = {
+        "hooks.example.com": ("93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"),
+        "inward.example.com": ("93.184.215.14", "10.0.0.7"),
+        "localhost": ("127.0.0.1", "::1"),
+        "nowhere.example.com": (),
+    }
+
+    async def addresses(self, host: str, port: int) -> Sequence[str]:
+        if host not in self._KNOWN:
+            raise OSError(f"{host} is not known")
+        return self._KNOWN[host]
+
+
+def make_services(store: Store, clock: MovableClock, touches: Touches) -> Services:
     """Every service over one store, as the composition root builds them, without an embedder."""
     metrics = Metrics()
     facts = CapabilityFacts(
@@ -103,7 +139,32 @@ def make_services(store: Store, clock: MovableClock) -> Services:
             archive_on_gc=True,
             archive_max_days=None,
         ),
+        memories=MemoryService(
+            store,
+            clock,
+            RandomIds(),
+            MemoryRules(limits=LIMITS),
+            Attestation(store),
+            ContradictionFinder(store, seconds_max=5.0),
+            metrics,
+        ),
+        recall=RecallService(store, make_pipeline(store, clock), clock, touches, metrics),
+        archive=ArchiveService(store, clock, TierLives(), archive_deleted=True),
+        agents=AgentService(store, clock),
+        messages=MessageService(store, clock, RandomIds()),
+        subscriptions=SubscriptionService(
+            store, clock, RandomIds(), SystemRandomness(), HostTable(), SubscriptionRules()
+        ),
+        portability=PortabilityService(store, clock, RandomIds(), LIMITS),
+        quotas=QuotaService(store, clock, LIMITS),
+        loading=LoadingService(store, clock),
     )
+
+
+def make_pipeline(store: Store, clock: MovableClock) -> RecallPipeline[MemoryFilter]:
+    """Recall by words alone."""
+    legs = StoreLegs(store)
+    return RecallPipeline(legs, legs, clock, EstimatedTokens(), SessionRings())
 
 
 def open_store(path: Path, clock: MovableClock) -> Store:
@@ -127,8 +188,14 @@ async def store(tmp_path: Path, clock: MovableClock) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def services(store: Store, clock: MovableClock) -> Services:
-    return make_services(store, clock)
+def touches(store: Store, clock: MovableClock) -> Touches:
+    """What recalls leave behind; `flush` writes it, as the node's loop would."""
+    return Touches(store, clock, Extensions())
+
+
+@pytest.fixture
+async def services(store: Store, clock: MovableClock, touches: Touches) -> Services:
+    return make_services(store, clock, touches)
 
 
 @pytest.fixture

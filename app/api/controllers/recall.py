@@ -1,0 +1,82 @@
+"""`/recall`: the memories that answer a question, as GET and as POST."""
+
+from typing import Annotated, Final
+
+from litestar import Controller, Response, get, post
+from litestar.di import Provide
+from litestar.params import HeaderParameter, JSONBody
+
+from app.api.dependencies import Provided, resolve_caller
+from app.api.identity import Claim
+from app.api.request import ApiRequest
+from app.api.schemas.recall import (
+    RecallBody,
+    chosen_format,
+    recall_query,
+    recalled_body,
+    recalled_toon,
+)
+from app.domain import validation as must
+from app.services.bundle import Services
+
+_TEXT: Final = "text/plain; charset=utf-8"
+_VERBOSE: Final = "verbose"
+
+AcceptProvenance = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Accept-Provenance", description="`verbose` adds three words to each row."
+    ),
+]
+Answer = Response[dict[str, object]] | Response[str]
+
+
+class RecallController(Controller):
+    """Ranked retrieval."""
+
+    path = "/api/v1/recall"
+    tags = ("Recall",)
+
+    @get(
+        "/",
+        summary="Recall memories",
+        dependencies={"asked": Provide(recall_query, sync_to_thread=False)},
+    )
+    async def recall_by_query(
+        self,
+        asked: Provided[RecallBody],
+        services: Provided[Services],
+        request: ApiRequest,
+        accept_provenance: AcceptProvenance = None,
+    ) -> Answer:
+        """As the POST form, with the question in the query string."""
+        return await _answer(asked, services, request, accept_provenance)
+
+    @post("/", status_code=200, summary="Recall memories")
+    async def recall(
+        self,
+        data: JSONBody[RecallBody],
+        services: Provided[Services],
+        request: ApiRequest,
+        accept_provenance: AcceptProvenance = None,
+    ) -> Answer:
+        """The best memories for a context. Each of them counts as accessed, and lives on."""
+        return await _answer(data, services, request, accept_provenance)
+
+
+async def _answer(
+    asked: RecallBody, services: Services, request: ApiRequest, accept_provenance: str | None
+) -> Answer:
+    wanted = chosen_format(asked.format)
+    question = asked.question()
+    if question.as_agent is not None:
+        must.namespace(question.as_agent, "as_agent")
+    caller = resolve_caller(request, question.as_agent, Claim.RECALL)
+    recalled = await services.recall.recall(question, caller)
+    if wanted != "json":
+        table = recalled_toon(recalled, asked.budget_tokens, compact=wanted == "toon_compact")
+        return Response(table, media_type=_TEXT)
+    provenance = None
+    if asked.verbose_provenance or (accept_provenance or "").strip().lower() == _VERBOSE:
+        provenance = await services.recall.provenance([row.memory for row in recalled.rows])
+    return Response(recalled_body(recalled, asked.budget_tokens, provenance))
