@@ -29,10 +29,10 @@ class Analyser:
         name, *arguments = _declared(str(row[0]) if row else "")
         self._tokenizer = connection.fts5_tokenizer(name, arguments)
 
-    def terms(self, word: str) -> tuple[str, ...]:
-        """What the index holds for `word`; empty when it holds nothing for it."""
+    def terms(self, text: str) -> tuple[str, ...]:
+        """What the index holds for `text`, in order; empty when it holds nothing for it."""
         found = self._tokenizer(
-            word.encode(), apsw.FTS5_TOKENIZE_QUERY, None, include_offsets=False
+            text.encode(errors="replace"), apsw.FTS5_TOKENIZE_QUERY, None, include_offsets=False
         )
         return tuple(str(variants[0]) for variants in found)
 

@@ -106,24 +106,17 @@ def _all_scores(connection: apsw.Connection, view: View) -> NDArray[np.float32]:
     rare = _scores_of(connection, view.rare_words, "rowid > ?", -1)
     top = max((row for row, _ in newer + rare), default=0)
     scores = np.zeros(max(top, view.tail) + 1, dtype=np.float32)
-    for postings in view.postings:
-        scores[postings.rows] += postings.shares
-    if view.changed:
-        changed = [row for row in view.changed if row <= view.tail]
-        scores[changed] = 0.0
-        newer += _scores_of(
-            connection,
-            view.common_words,
-            "rowid IN (SELECT value FROM json_each(?))",
-            json.dumps(changed),
-        )
+    for held in view.weighted:
+        scores[held.postings.rows] += held.postings.parts * np.float32(held.weight)
+    for row, score in view.corrections.items():
+        scores[row] = score
     for row, score in newer + rare:
         scores[row] += score
     return scores
 
 
 def _scores_of(
-    connection: apsw.Connection, words: tuple[str, ...], condition: str, parameter: int | str
+    connection: apsw.Connection, words: tuple[str, ...], condition: str, parameter: int
 ) -> list[tuple[int, float]]:
     if not words:
         return []

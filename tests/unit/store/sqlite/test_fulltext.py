@@ -243,8 +243,23 @@ def test_refreshing_changes_the_speed_and_not_the_answer() -> None:
         assert {hit.id for hit in found} == {
             hit.id for hit in search_any(connection, query, EVERYTHING, (), 2000)
         }
-        # Shares taken earlier keep the averages of their time.
+        # Shares taken earlier keep the average length of their time.
         same_ranking(connection, query, everything, 10, words, tolerance=0.02)
+
+
+def test_a_long_absence_is_caught_up_in_steps_and_nothing_is_missed_meanwhile() -> None:
+    connection, words = crowd(row_count=2_500), CommonWords()
+    search_any(connection, "merge", EVERYTHING, (), 5, words)
+    with connection:
+        for number in range(2_400):
+            add(connection, f"late{number:04}", "merge digest open")
+    add(connection, "best", "merge", title="merge")
+    steps = 0
+    while words.refresh(connection, tail_rows_max=10):
+        steps += 1
+        assert search_any(connection, "merge", EVERYTHING, (), 1, words)[0].id == "best"
+        assert len(search_any(connection, "digest", EVERYTHING, (), 5_000, words)) >= 2_400
+    assert steps == 2
 
 
 def test_the_arrays_stay_within_their_bound(crowded: apsw.Connection) -> None:
