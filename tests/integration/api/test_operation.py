@@ -1,5 +1,7 @@
 """Health, metrics, capabilities, tools, statistics and garbage collection over HTTP."""
 
+from dataclasses import replace
+
 import pytest
 from litestar.testing import AsyncTestClient
 
@@ -7,8 +9,11 @@ from app.api.options import ApiOptions
 from app.asgi import create_app
 from app.config.secret import Secret
 from app.observability.metrics import Metrics
+from app.services.embedding_state import EmbeddingState
+from app.services.health import HealthService
+from app.services.maintenance import MaintenanceService
 from app.services.tools.catalogue import TOOLS
-from tests.integration.api.conftest import HOME_OPTIONS, RandomIds, make_services, open_store
+from tests.integration.api.conftest import HOME_OPTIONS, RandomIds, open_store
 
 METRIC_NAMES = [
     "store_total",
@@ -62,10 +67,11 @@ async def test_health_of_a_sound_store_has_v070s_keys(api):
     }
 
 
-async def test_health_of_a_closed_store_is_503_and_says_why(tmp_path, clock):
+async def test_health_of_a_closed_store_is_503_and_says_why(services, tmp_path, clock):
     store = open_store(tmp_path / "closed.db", clock)
     await store.close()
-    app = create_app(make_services(store, clock), HOME_OPTIONS, RandomIds())
+    sick = HealthService(store, EmbeddingState, federation_enabled=False)
+    app = create_app(replace(services, health=sick), HOME_OPTIONS, RandomIds())
 
     async with AsyncTestClient(app) as api:
         reply = await api.get("/api/v1/health")
@@ -199,3 +205,69 @@ async def test_metrics_need_the_key_and_health_does_not(make_api):
     assert (await api.get("/metrics")).status_code == 401
     assert (await api.get("/api/v1/health")).status_code == 200
     assert (await api.get("/api/v1/health/")).status_code == 401
+
+
+async def store_memory(api, title, **fields):
+    body = {"title": title, "content": f"about {title}", **fields}
+    reply = await api.post("/api/v1/memories", json=body)
+    assert reply.status_code == 201, reply.text
+    return reply.json()["id"]
+
+
+async def test_stats_count_expired_rows_until_they_are_collected(api, clock):
+    await store_memory(api, "kept", tier="long", namespace="a")
+    await store_memory(api, "brief", tier="mid", namespace="a", ttl_secs=60)
+    await store_memory(api, "hour", tier="mid", namespace="b", ttl_secs=3_000)
+    clock.advance(minutes=2)
+
+    before = (await api.get("/api/v1/stats")).json()
+    collected = (await api.post("/api/v1/gc")).json()
+    after = (await api.get("/api/v1/stats")).json()
+
+    assert (before["total"], before["live"], before["expired_pending_gc"]) == (3, 2, 1)
+    assert before["expiring_soon"] == 1
+    assert before["by_tier"] == [{"tier": "mid", "count": 2}, {"tier": "long", "count": 1}]
+    assert before["by_namespace"] == [
+        {"namespace": "a", "count": 2},
+        {"namespace": "b", "count": 1},
+    ]
+    assert collected == {"expired_deleted": 1, "archive_purged": 0, "standards_cleared": 0}
+    assert (after["total"], after["live"], after["expired_pending_gc"]) == (2, 2, 0)
+
+
+async def test_collected_rows_go_to_the_archive(api, clock):
+    expired = await store_memory(api, "brief", ttl_secs=60)
+    clock.advance(minutes=2)
+    await api.post("/api/v1/gc")
+
+    archived = (await api.get("/api/v1/archive")).json()["archived"]
+
+    assert [(row["id"], row["archive_reason"]) for row in archived] == [(expired, "ttl_expired")]
+
+
+async def test_archived_rows_are_erased_after_their_time(services, store, clock, make_api):
+    keeping = MaintenanceService(
+        store,
+        clock,
+        services.metrics,
+        EmbeddingState,
+        archive_on_gc=True,
+        archive_max_days=30,
+    )
+    app = create_app(replace(services, maintenance=keeping), HOME_OPTIONS, RandomIds())
+    async with AsyncTestClient(app) as api:
+        await store_memory(api, "brief", ttl_secs=60)
+        clock.advance(days=29)
+        first = (await api.post("/api/v1/gc")).json()
+        clock.advance(days=31)
+        second = (await api.post("/api/v1/gc")).json()
+
+        assert (first["expired_deleted"], first["archive_purged"]) == (1, 0)
+        assert (second["expired_deleted"], second["archive_purged"]) == (0, 1)
+        assert (await api.get("/api/v1/archive")).json()["archived"] == []
+
+
+async def test_metrics_count_the_rows_at_the_time_of_the_scrape(api):
+    await store_memory(api, "one")
+
+    assert "ai_memory_memories 1.0" in (await api.get("/metrics")).text
