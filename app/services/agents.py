@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from app.domain import validation as must
@@ -33,13 +32,13 @@ if TYPE_CHECKING:
 _ROWS_A_PAGE: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
 class AgentService:
     """The registry of agents."""
 
-    store: Store
-    clock: Clock
-    archive_expired: bool = True
+    def __init__(self, store: Store, clock: Clock, *, archive_expired: bool = True) -> None:
+        self._store = store
+        self._clock = clock
+        self._archive_expired = archive_expired
 
     async def register(
         self, caller: Caller, agent_id: str, agent_type: str, capabilities: Sequence[str]
@@ -54,9 +53,9 @@ class AgentService:
             must.agent_type(agent_type),
             must.capabilities(capabilities),
             caller,
-            self.archive_expired,
+            self._archive_expired,
         )
-        return (await self.store.submit(command)).result
+        return (await self._store.submit(command)).result
 
     async def all(self, caller: Caller) -> Sequence[Agent]:
         """Every registered agent, oldest first.
@@ -65,11 +64,11 @@ class AgentService:
             AdminRequiredError: the caller is no admin.
         """
         caller.require_admin()
-        chosen = MemoryFilter(now=format_instant(self.clock.now()), namespaces=(AGENTS_NAMESPACE,))
+        chosen = MemoryFilter(now=format_instant(self._clock.now()), namespaces=(AGENTS_NAMESPACE,))
         found: list[Agent] = []
         after: MemoryPosition | None = None
         while True:
-            rows = await self.store.memories_after(chosen, after, _ROWS_A_PAGE)
+            rows = await self._store.memories_after(chosen, after, _ROWS_A_PAGE)
             found.extend(agent_of(row) for row in rows if row.title.startswith(TITLE_PREFIX))
             if len(rows) < _ROWS_A_PAGE:
                 return found
@@ -86,7 +85,7 @@ class AgentService:
         caller.require_admin()
         validate_agent_id(agent_id)
         command = BindKey(agent_id, _public_key(key), caller)
-        return (await self.store.submit(command)).result
+        return (await self._store.submit(command)).result
 
 
 def _public_key(text: str) -> str:

@@ -41,12 +41,12 @@ class LoadedFamily:
     memories: Sequence[Memory]
 
 
-@dataclass(frozen=True, slots=True)
 class LoadingService:
     """Memories by what they are for."""
 
-    store: Store
-    clock: Clock
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
 
     async def family(
         self, caller: Caller, family: str, namespace: str | None, limit: int
@@ -62,11 +62,11 @@ class LoadingService:
                 f"unknown family '{family}' — must be one of: {words}", fields=["family"]
             )
         chosen = MemoryFilter(
-            now=format_instant(self.clock.now()),
+            now=format_instant(self._clock.now()),
             viewer=caller.viewer(),
             namespaces=() if namespace is None else (must.namespace(namespace),),
             metadata_equals=(("family", family),),
         )
         shown = min(max(limit, 1), LOADED_MAX)
-        page = await self.store.list_memories(chosen, shown, 0)
+        page = await self._store.list_memories(chosen, shown, 0)
         return LoadedFamily(family, namespace, shown, page.memories)

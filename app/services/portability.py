@@ -61,15 +61,23 @@ class ImportOutcome:
     links_skipped: int
 
 
-@dataclass(frozen=True, slots=True)
 class PortabilityService:
     """For admins. `limits` None charges nobody."""
 
-    store: Store
-    clock: Clock
-    ids: IdSource
-    limits: QuotaLimits | None
-    archive_expired: bool = True
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: IdSource,
+        limits: QuotaLimits | None,
+        *,
+        archive_expired: bool = True,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._limits = limits
+        self._archive_expired = archive_expired
 
     # -- export ----------------------------------------------------------------------------
 
@@ -80,7 +88,7 @@ class PortabilityService:
             AdminRequiredError: the caller is no admin.
         """
         caller.require_admin()
-        return format_instant(self.clock.now())
+        return format_instant(self._clock.now())
 
     async def export_page(self, caller: Caller, after: Position, limit: int) -> ExportPage:
         """Live memories by creation, then the links between live memories.
@@ -93,12 +101,12 @@ class PortabilityService:
         if limit < 1:
             raise InvalidInputError("limit must be >= 1", fields=["limit"])
         limit = min(limit, EXPORT_PAGE_MAX)
-        now = format_instant(self.clock.now())
+        now = format_instant(self._clock.now())
         if not isinstance(after, LinkPosition):
-            rows = await self.store.memories_after(MemoryFilter(now=now), after, limit)
+            rows = await self._store.memories_after(MemoryFilter(now=now), after, limit)
             last = MemoryPosition(rows[-1].created_at, rows[-1].id) if rows else after
             return ExportPage(rows, (), last if len(rows) == limit else LinkPosition("", "", ""))
-        links = await self.store.links_after(now, after, limit)
+        links = await self._store.links_after(now, after, limit)
         if len(links) < limit:
             return ExportPage((), links, None)
         return ExportPage(
@@ -137,7 +145,7 @@ class PortabilityService:
         if len(memories) > IMPORT_ROWS_MAX:
             raise InvalidInputError(f"import limited to {IMPORT_ROWS_MAX} memories")
         caller.require_admin()
-        limits = None if caller.from_control_socket else self.limits
+        limits = None if caller.from_control_socket else self._limits
         outcomes: list[RowOutcome | None] = []
         commands: list[ImportMemory] = []
         restamped = 0
@@ -151,10 +159,10 @@ class PortabilityService:
                 continue
             owned = row if trust_source else _owned(row, caller.agent_id)
             restamped += owned.owner != row.owner
-            spare = self.ids.uuid4()
-            commands.append(ImportMemory(owned, spare, caller, limits, self.archive_expired))
+            spare = self._ids.uuid4()
+            commands.append(ImportMemory(owned, spare, caller, limits, self._archive_expired))
             outcomes.append(None)
-        receipts = iter([_outcome(one) for one in await self.store.submit_all(commands)])
+        receipts = iter([_outcome(one) for one in await self._store.submit_all(commands)])
         rows = [next(receipts) if one is None else one for one in outcomes]
         made = await self._import_links(caller, links, _moved(memories, rows), limits)
         return ImportOutcome(rows, restamped, made, len(links) - made)
@@ -173,7 +181,7 @@ class PortabilityService:
             except InvalidInputError:
                 continue
             commands.append(ImportLink(checked, caller, limits))
-        done = await self.store.submit_all(commands)
+        done = await self._store.submit_all(commands)
         return sum(isinstance(one, Receipt) for one in done)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from app.domain.timestamps import format_instant
@@ -26,19 +26,19 @@ _NO_LIMITS: Final = QuotaLimits(None, None, None)
 _DATE_CHARACTERS: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
 class QuotaService:
     """Looks; the counting is done where writes are decided. `limits` None: nobody is limited."""
 
-    store: Store
-    clock: Clock
-    limits: QuotaLimits | None
+    def __init__(self, store: Store, clock: Clock, limits: QuotaLimits | None) -> None:
+        self._store = store
+        self._clock = clock
+        self._limits = limits
 
     async def own(self, caller: Caller, namespace: str | None) -> QuotaCounters:
         """The caller's counters in one namespace, or over all of them."""
         place = AGGREGATE if namespace is None else namespace
-        now = format_instant(self.clock.now())
-        found = await self.store.quota(caller.agent_id, place)
+        now = format_instant(self._clock.now())
+        found = await self._store.quota(caller.agent_id, place)
         if found is None:
             # v0.7.0 writes such a row; a look should not.
             found = self._unused(caller.agent_id, place, now)
@@ -51,11 +51,11 @@ class QuotaService:
             AdminRequiredError: the caller is no admin.
         """
         caller.require_admin()
-        now = format_instant(self.clock.now())
-        return [self._today(found, now) for found in await self.store.quotas(namespace)]
+        now = format_instant(self._clock.now())
+        return [self._today(found, now) for found in await self._store.quotas(namespace)]
 
     def _unused(self, agent_id: str, namespace: str, now: str) -> QuotaCounters:
-        limits = self.limits or _NO_LIMITS
+        limits = self._limits or _NO_LIMITS
         return QuotaCounters(
             agent_id=agent_id,
             namespace=namespace,
