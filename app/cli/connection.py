@@ -16,9 +16,9 @@ from urllib.parse import quote, urlencode
 
 from typing_extensions import override
 
+from app.bootstrap.owner import control_socket
 from app.cli.exit_codes import ExitCode, exit_code_for
 from app.domain.errors import StoreUnavailableError
-from app.store.sqlite.ownership import SERVE, read_owner
 
 if TYPE_CHECKING:
     import asyncio
@@ -130,9 +130,9 @@ def connect(session: Session) -> Iterator[Node]:
     Raises:
         AiMemoryError: the store cannot be opened, or its owner does not answer.
     """
-    owner = read_owner(session.database)
-    if owner is not None and owner.role == SERVE and owner.socket is not None:
-        transport = _SocketTransport(owner.socket, session.agent_id)
+    path = control_socket(session.database)
+    if path is not None:
+        transport = _SocketTransport(path, session.agent_id)
         # What the lock file says may be stale; that somebody listens there is not.
         if transport.is_open():
             with transport:
