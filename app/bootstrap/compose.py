@@ -130,7 +130,7 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
                 settings.hooks.subscription.hmac_secret is not None,
             ),
         ),
-        portability=PortabilityService(store, clock, ids, limits, archives),
+        portability=PortabilityService(store, clock, ids, limits),
         quotas=QuotaService(store, clock, limits),
         loading=LoadingService(store, clock),
     )
