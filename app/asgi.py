@@ -13,7 +13,6 @@ from app.api.identity import Identities
 from app.api.openapi import openapi_config
 from app.api.request import ApiRequest
 from app.api.routes import ROUTES
-from app.services.bundle import Services  # noqa: TC001  # the framework reads the annotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from app.api.options import ApiOptions
     from app.domain.sources import IdSource
+    from app.services.bundle import Services
 
 
 def create_app(
@@ -37,17 +37,13 @@ def create_app(
     `lifespan` are context managers that the server enters before the first request and leaves,
     in reverse, after the last.
     """
-
-    def provide_services() -> Services:
-        return services
-
     app = Litestar(
         route_handlers=routes,
-        dependencies=dependencies(provide_services),
+        dependencies=dependencies(),
         exception_handlers=exception_handlers(),
         request_class=ApiRequest,
         request_max_body_size=None,  # the gate counts
-        state=make_state(Identities(options, ids)),
+        state=make_state(Identities(options, ids), services),
         lifespan=list(lifespan),
         openapi_config=openapi_config(options.version),
         logging_config=None,  # the framework's own would set the root logger to INFO
