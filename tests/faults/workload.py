@@ -1,0 +1,96 @@
+"""Writers that each keep their own account of what a store acknowledged."""
+
+from dataclasses import dataclass, field, replace
+from random import Random
+
+import numpy as np
+
+from app.domain.memory import Memory
+from app.log import drafts
+from app.store.protocol import Command, View
+from app.store.sqlite.adapter import SqliteStore
+from app.store.sqlite.flush import content_hash
+from tests.contract.store import conftest as commands
+
+MODEL = "test-model:4"
+DIM = 4
+WORDS = ("ash", "birch", "cedar", "élan", "𝄞", "زيتون", "e\u0301", "深")
+
+Contents = dict[str, str | None]
+"""What each memory says; None for one that is deleted, archived or purged."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A writer's word at one moment: `acknowledged` operations must survive, `tried` ones may."""
+
+    history: list[Contents]
+    acknowledged: int
+    tried: int
+
+    @property
+    def allowed(self) -> list[Contents]:
+        """Every state that the store may be in."""
+        return self.history[self.acknowledged : self.tried + 1]
+
+
+@dataclass
+class Writer:
+    """Operations on memories of its own, one after another.
+
+    `history[n]` is what they say after n operations.
+    """
+
+    name: str
+    chance: Random
+    history: list[Contents] = field(default_factory=lambda: [{}])
+    tried: int = 0
+    acknowledged: int = 0
+
+    async def run(self, store: SqliteStore, operations: int) -> None:
+        for _ in range(operations):
+            command = self._next()
+            self.tried += 1
+            await store.submit(command)
+            self.acknowledged += 1
+
+    def account(self, acknowledged: int) -> Account:
+        return Account(self.history, acknowledged, self.tried)
+
+    def _next(self) -> Command[Memory] | Command[None]:
+        now = dict(self.history[-1])
+        self.history.append(now)
+        living = [one for one, content in now.items() if content is not None]
+        kind = self.chance.choice(("store", "store", "change", "change", "end", "vector"))
+        if kind == "store" or not living:
+            memory_id = f"{self.name}-{len(now)}"
+            now[memory_id] = self._content()
+            return commands.Put(replace(commands.memory(memory_id), content=now[memory_id]))
+        chosen = self.chance.choice(living)
+        if kind == "end":
+            now[chosen] = None
+            end = self.chance.choice((commands.delete, commands.archive, commands.purge))
+            return end(chosen)
+        if kind == "vector":
+            return vector_for(chosen, self.chance)
+        now[chosen] = self._content()
+        return commands.Change(chosen, {"content": now[chosen]})
+
+    def _content(self) -> str:
+        words = " ".join(self.chance.choices(WORDS, k=4))
+        return f"{words} {self.name} {len(self.history)} " + "x" * self.chance.choice(
+            (0, 900, 9_000)
+        )
+
+
+def vector_for(memory_id: str, chance: Random) -> Command[None]:
+    """A vector for whatever the memory says when the command runs."""
+    vector = np.asarray([chance.random() + 0.1 for _ in range(DIM)], "<f2").tobytes()
+
+    def draft(view: View) -> drafts.Draft:
+        found = view.snapshot(memory_id)
+        assert found is not None
+        made_from = content_hash(found.memory.title, found.memory.content)
+        return drafts.embedding(memory_id, made_from, MODEL, DIM, vector, "system")
+
+    return commands.Say(draft)
