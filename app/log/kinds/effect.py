@@ -85,8 +85,9 @@ def is_instant(value: Value) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        if len(value) == _CANONICAL_INSTANT_CHARACTERS and value.endswith("+00:00"):
-            datetime.fromisoformat(value)  # several times as fast, for the form that we write
+        # The form that we write is read several times as fast.
+        if len(value) == _CANONICAL_INSTANT_CHARACTERS and (value[10], value[19]) == ("T", "."):
+            datetime.fromisoformat(value)
         else:
             parse_instant(value)
     except (TimestampError, ValueError):
