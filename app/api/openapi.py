@@ -34,7 +34,11 @@ _TAGS: Final = (
     Tag("Archive", "What has expired or was removed."),
     Tag("Links", "Typed links and the graph that they make."),
     Tag("Namespaces", "Levels and their standards."),
-    Tag("Agents", "Who takes part, and messages between them."),
+    Tag("Agents", "Who takes part."),
+    Tag("Messages", "From one agent to another."),
+    Tag("Subscriptions", "Webhooks."),
+    Tag("Quotas", "How much an agent may write."),
+    Tag("Language model", "Tags, terms and judgements by a model."),
     Tag("Administration", "For admins."),
 )
 

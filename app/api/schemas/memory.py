@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from app.domain.memory import Json, Memory
+from typing import Any
 
-MemoryBody = dict[str, Json]
+from app.domain.memory import Memory
+
+MemoryBody = dict[str, Any]  # JSON; the schema generator knows no recursive type
 
 
 def memory_body(memory: Memory) -> MemoryBody:

@@ -2,12 +2,14 @@
 
 import re
 
+import msgspec
 import pytest
 from litestar import get, post
 from litestar.params import FromPath, JSONBody
 from litestar.testing import AsyncTestClient
 
 from app.api.options import ApiOptions
+from app.api.reference import render
 from app.api.schemas.body import Body
 from app.asgi import create_app
 
@@ -80,6 +82,16 @@ def test_callers_may_say_who_they_are(document):
 
     assert {"$ref": "#/components/parameters/AgentId"} in parameters
     assert document["components"]["parameters"]["AgentId"]["name"] == "X-Agent-Id"
+
+
+def test_every_real_route_is_described_and_stands_under_a_known_tag():
+    document = msgspec.json.decode(render())
+
+    known = {tag["name"] for tag in document["tags"]}
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            assert operation.get("summary"), (method, path)
+            assert set(operation.get("tags", ["none"])) <= known, (method, path)
 
 
 @pytest.mark.parametrize("path", ["/schema", "/schema/"])
