@@ -1,12 +1,13 @@
 """Writers that each keep their own account of what a store acknowledged."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
 from random import Random
 
 import numpy as np
 
-from app.domain.memory import Memory
 from app.log import drafts
+from app.log.entry import Draft
 from app.store.protocol import Command, View
 from app.store.sqlite.adapter import SqliteStore
 from app.store.sqlite.flush import content_hash
@@ -49,32 +50,32 @@ class Writer:
 
     async def run(self, store: SqliteStore, operations: int) -> None:
         for _ in range(operations):
-            command = self._next()
+            submit = self._next(store)
             self.tried += 1
-            await store.submit(command)
+            await submit
             self.acknowledged += 1
 
     def account(self, acknowledged: int) -> Account:
         return Account(self.history, acknowledged, self.tried)
 
-    def _next(self) -> Command[Memory] | Command[None]:
+    def _next(self, store: SqliteStore) -> Awaitable[object]:
         now = dict(self.history[-1])
         self.history.append(now)
         living = [one for one, content in now.items() if content is not None]
         kind = self.chance.choice(("store", "store", "change", "change", "end", "vector"))
         if kind == "store" or not living:
             memory_id = f"{self.name}-{len(now)}"
-            now[memory_id] = self._content()
-            return commands.Put(replace(commands.memory(memory_id), content=now[memory_id]))
+            content = now[memory_id] = self._content()
+            return store.submit(commands.Put(commands.memory(memory_id, content=content)))
         chosen = self.chance.choice(living)
         if kind == "end":
             now[chosen] = None
             end = self.chance.choice((commands.delete, commands.archive, commands.purge))
-            return end(chosen)
+            return store.submit(end(chosen))
         if kind == "vector":
-            return vector_for(chosen, self.chance)
+            return store.submit(vector_for(chosen, self.chance))
         now[chosen] = self._content()
-        return commands.Change(chosen, {"content": now[chosen]})
+        return store.submit(commands.Change(chosen, {"content": now[chosen]}))
 
     def _content(self) -> str:
         words = " ".join(self.chance.choices(WORDS, k=4))
@@ -87,7 +88,7 @@ def vector_for(memory_id: str, chance: Random) -> Command[None]:
     """A vector for whatever the memory says when the command runs."""
     vector = np.asarray([chance.random() + 0.1 for _ in range(DIM)], "<f2").tobytes()
 
-    def draft(view: View) -> drafts.Draft:
+    def draft(view: View) -> Draft:
         found = view.snapshot(memory_id)
         assert found is not None
         made_from = content_hash(found.memory.title, found.memory.content)
