@@ -86,7 +86,8 @@ def is_instant(value: Value) -> bool:
         return False
     try:
         # The form that we write is read several times as fast.
-        if len(value) == _CANONICAL_INSTANT_CHARACTERS and (value[10], value[19]) == ("T", "."):
+        is_ours = len(value) == _CANONICAL_INSTANT_CHARACTERS and value[26:] == "+00:00"
+        if is_ours and value[10] == "T" and value[19] == ".":
             datetime.fromisoformat(value)
         else:
             parse_instant(value)

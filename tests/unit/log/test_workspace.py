@@ -122,6 +122,8 @@ def test_an_unknown_kind_changes_nothing(payload):
         ("update", {"meta.x": [b"bytes"]}),
         ("update", {"meta.x": [float("nan")]}),
         ("update", {"expires": "tomorrow"}),
+        ("update", {"expires": "2026-06-12T09:15:02.123456789012"}),
+        ("update", {"expires": "2026-06-12 09:15:02,123456+00:00"}),
         ("touch", {"meta.x": [1]}),
         ("touch", {"name": ["work", "alpha"]}),
         ("promote", {"owner": [0, "me"]}),
