@@ -19,12 +19,21 @@ from app.services.archive import ArchiveService
 from app.services.attestation import Attestation
 from app.services.bundle import Services
 from app.services.capabilities import CapabilityFacts, CapabilityService
+from app.services.consolidation import ConsolidationService
 from app.services.contradictions import ContradictionFinder
+from app.services.disagreements import DisagreementService
+from app.services.duplicates import DuplicateService
+from app.services.entities import EntityService
+from app.services.graph import GraphService
 from app.services.health import HealthService
+from app.services.keys import KeyDirectory
+from app.services.link_signing import KeyLinkSigner, LinkVerifier, NoLinkSigner
+from app.services.links import LinkRules, LinkService
 from app.services.loading import LoadingService
 from app.services.maintenance import MaintenanceService
 from app.services.memories import MemoryRules, MemoryService
 from app.services.messages import MessageService
+from app.services.namespaces import NamespaceService
 from app.services.new_memory import TierLives
 from app.services.portability import PortabilityService
 from app.services.quotas import QuotaService
@@ -133,8 +142,29 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
         portability=PortabilityService(store, clock, ids, limits),
         quotas=QuotaService(store, clock, limits),
         loading=LoadingService(store, clock),
+        links=_links(settings, store, clock, limits),
+        graph=GraphService(store, clock),
+        duplicates=DuplicateService(store, clock, around.queries),
+        entities=EntityService(store, clock, limits, archives),
+        namespaces=NamespaceService(store, clock, archives),
+        consolidation=ConsolidationService(store, clock, ids, lives, archives),
+        disagreements=DisagreementService(store, clock),
     )
     return Composed(services, touches)
+
+
+def _links(settings: Settings, store: Store, clock: Clock, limits: QuotaLimits) -> LinkService:
+    identity = settings.identity
+    keys = None if identity.key_dir is None else KeyDirectory(identity.key_dir)
+    signer_id = identity.agent_id or identity.default_agent_id
+    key = None if keys is None else keys.private_key(signer_id)
+    return LinkService(
+        store,
+        clock,
+        NoLinkSigner() if key is None else KeyLinkSigner(signer_id, key),
+        LinkVerifier(keys),
+        LinkRules(limits, settings.verify.require_nonce),
+    )
 
 
 def _pipeline(

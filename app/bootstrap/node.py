@@ -33,6 +33,7 @@ _LOGGER = logging.getLogger(__name__)
 
 GC_SECONDS: Final = 1_800.0
 WARM_SECONDS: Final = 30.0
+QUARANTINE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ def _loops(node: Node) -> list[tuple[str, Coroutine[object, object, None]]]:
         loops.append(("embedding", node.worker.run()))
     if node.plan.role == SERVE:
         loops.append(("gc", _every(GC_SECONDS, services.maintenance.collect)))
+        loops.append(("quarantine", _every(QUARANTINE_SECONDS, store.retry_quarantine)))
         loops.append(("warm", _every(WARM_SECONDS, store.refresh, at_once=True)))
     return loops
 

@@ -249,6 +249,10 @@ class Store(
         """
 
     @abstractmethod
+    async def retry_quarantine(self) -> int:
+        """Apply entries that were put aside for a future stamp whose time has come; how many."""
+
+    @abstractmethod
     async def log_after(self, origin: str, seq: int, limit: int) -> Sequence[Entry]:
         """Entries of one origin after `seq`, in order."""
 

@@ -85,20 +85,6 @@ class FoundEntity:
 class LinkReads(Selects):
     """Reads of links, neighbours and entities."""
 
-    async def links_of(self, memory_id: str, chosen: MemoryFilter) -> Sequence[MemoryLink]:
-        """Links of a memory in both directions whose other end the filter lets through."""
-        out = select(*_LINK_COLUMNS).join(memories, memories.c.id == _L.target_id)
-        into = select(*_LINK_COLUMNS).join(memories, memories.c.id == _L.source_id)
-        allowed = conditions(chosen)
-        rows = [
-            *await self.select(out.where(_L.source_id == memory_id, allowed)),
-            *await self.select(into.where(_L.target_id == memory_id, allowed)),
-        ]
-        found = dict.fromkeys(map(link_of, rows))
-        return sorted(
-            found, key=lambda one: (one.created_at, one.source_id, one.target_id, one.relation)
-        )
-
     async def links_between(self, source_id: str, target_id: str) -> Sequence[MemoryLink]:
         """Every link from one memory to another, oldest first, whoever may see them."""
         rows = await self.select(
@@ -120,23 +106,6 @@ class LinkReads(Selects):
             )
             found.extend(one for one in map(link_of, rows) if one.target_id in wanted)
         return found
-
-    async def live_links(self, now: str, limit: int, offset: int) -> Sequence[MemoryLink]:
-        """Links between live memories, oldest first, for exports."""
-        target = memories.alias("target")
-        lives = [
-            or_(one.c.expires_at.is_(None), one.c.expires_at > now) for one in (memories, target)
-        ]
-        rows = await self.select(
-            select(*_LINK_COLUMNS)
-            .join(memories, memories.c.id == _L.source_id)
-            .join(target, target.c.id == _L.target_id)
-            .where(*lives)
-            .order_by(_L.created_at, _L.source_id, _L.target_id, _L.relation)
-            .limit(limit)
-            .offset(offset)
-        )
-        return [link_of(row) for row in rows]
 
     async def outbound(
         self,

@@ -37,7 +37,7 @@ from app.store.sqlite.connection import FileOptions, open_writer
 from app.store.sqlite.errors import RETRY_AFTER_SECONDS, translating
 from app.store.sqlite.expiry import CollectJob
 from app.store.sqlite.flush import content_hash
-from app.store.sqlite.foreign import ForeignJob
+from app.store.sqlite.foreign import ForeignJob, RetryJob
 from app.store.sqlite.fulltext import search_all, search_any
 from app.store.sqlite.identity import take_identity
 from app.store.sqlite.readers import Readers
@@ -222,6 +222,15 @@ class SqliteStore(Store):
         if self._options.inline:
             self._writer.run_queued()
         return cast("Sequence[Memory]", await future)
+
+    @override
+    async def retry_quarantine(self) -> int:
+        """Apply entries whose future has come."""
+        future = self._future()
+        self._writer.put([RetryJob(partial(self._answer, future))])
+        if self._options.inline:
+            self._writer.run_queued()
+        return cast("int", await future)
 
     def _future(self) -> asyncio.Future[object]:
         self._loop = asyncio.get_running_loop()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from app.domain.errors import EntryRefusedError
 from app.domain.timestamps import format_instant, from_epoch_milliseconds
-from app.log.canonical import encode
-from app.log.entry import GENESIS_HASH, Entry, chain_hash, decode_payload
+from app.log.canonical import decode, encode
+from app.log.entry import GENESIS_HASH, Entry, chain_hash, decode_payload, open_entry
 from app.log.hlc import MAX_OFFSET_MS, HlcTooFarAheadError, Stamp, wall_milliseconds
 from app.log.kinds import KINDS
 from app.store.protocol import ForeignOutcome, Needs, Refusal
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FORK: Final = "fork"
 FUTURE: Final = "future_stamp"
 CHAIN: Final = "chain_mismatch"
+_RETRIED_MAX: Final = 500
 
 
 @dataclass(slots=True)
@@ -56,6 +57,59 @@ class ForeignJob:
     def fail(self, error: Exception) -> None:
         """Answer with the error."""
         self.done(error)
+
+
+@dataclass(slots=True)
+class RetryJob:
+    """Entries that were put aside for a future stamp whose time has come."""
+
+    done: Callable[[int | Exception], None]
+    applied: int = field(default=0, init=False)
+
+    @property
+    def needs(self) -> Needs:
+        """Nothing up front: what is due is asked in the transaction."""
+        return Needs()
+
+    def run(self, batch: Batch) -> None:
+        """Apply what is due; the entries themselves are in the log already."""
+        self.applied = 0
+        due = batch.connection.execute(
+            "SELECT origin, seq, entry FROM log_quarantine"
+            " WHERE retry_at IS NOT NULL AND retry_at <= ? ORDER BY retry_at LIMIT ?",
+            (batch.now, _RETRIED_MAX),
+        ).fetchall()
+        for origin, seq, stored in due:
+            entry = _stored_entry(cast("bytes", stored))
+            try:
+                batch.observe(entry.hlc)
+                batch.workspace.apply(
+                    entry.kind, decode_payload(entry), Stamp(entry.hlc, entry.origin)
+                )
+            except (HlcTooFarAheadError, EntryRefusedError) as error:
+                batch.connection.execute(
+                    "UPDATE log_quarantine SET retry_at = NULL, detail = ?"
+                    " WHERE origin = ? AND seq = ?",
+                    (str(error), origin, seq),
+                )
+                continue
+            batch.connection.execute(
+                "DELETE FROM log_quarantine WHERE origin = ? AND seq = ?", (origin, seq)
+            )
+            self.applied += 1
+
+    def succeed(self) -> None:
+        """Answer with how many were applied."""
+        self.done(self.applied)
+
+    def fail(self, error: Exception) -> None:
+        """Answer with the error."""
+        self.done(error)
+
+
+def _stored_entry(stored: bytes) -> Entry:
+    fields = cast("dict[str, bytes]", decode(stored))
+    return open_entry(fields["header"], fields["payload"], fields["payload_hash"], fields["hash"])
 
 
 @dataclass(slots=True)

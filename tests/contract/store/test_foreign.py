@@ -6,15 +6,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.domain.timestamps import format_instant
+from app.log import drafts
 from app.log.entry import GENESIS_HASH, Draft, Entry, open_entry, seal
 from app.log.hlc import pack
-from app.store.protocol import Command, Store
+from app.store.protocol import Store
 from app.store.sql.filters import MemoryFilter
 from app.store.sqlite.adapter import SqliteStore
 from tests.contract.store.conftest import (
     START,
     Change,
     Put,
+    Say,
     Stores,
     TurnedClock,
     archive,
@@ -60,8 +62,6 @@ def peer_chain(*made: Draft, hlc: int = pack(NOW_MS)) -> list[Entry]:
 
 
 def stored(memory_id: str) -> Draft:
-    from app.log import drafts
-
     return drafts.store(memory(memory_id), "bob")
 
 
@@ -98,6 +98,18 @@ async def test_a_stamp_from_the_future_is_quarantined_and_moves_no_clock(store: 
     await store.submit(Put(memory("m1")))
     mine = (await store.log_after(store.identity.origin, 0, 1))[0]
     assert mine.hlc < pack(NOW_MS + 60_000)
+
+
+async def test_what_waited_for_its_time_is_applied_when_it_comes(
+    store: SqliteStore, clock: TurnedClock
+):
+    hour = 3_600_000
+    await store.append_foreign(peer_chain(stored("p1"), hlc=pack(NOW_MS + hour)))
+    assert await store.retry_quarantine() == 0
+    clock.turn(hours=1)
+    assert await store.retry_quarantine() == 1
+    assert [one.id for one in (await store.oldest_first(EVERYTHING, 9, 0)).memories] == ["p1"]
+    assert await store.retry_quarantine() == 0
 
 
 async def test_a_second_history_of_a_number_is_a_fork_and_changes_nothing(store: SqliteStore):
@@ -181,8 +193,8 @@ steps = st.lists(
 )
 
 
-def command(verb: str, memory_id: str, number: int) -> Command[object]:
-    made: dict[str, Command[object]] = {
+def command(verb: str, memory_id: str, number: int) -> Put | Change | Say:
+    made: dict[str, Put | Change | Say] = {
         "put": Put(memory(memory_id, title=f"title {number}")),
         "title": Change(memory_id, {"title": f"title {number}"}),
         "body": Change(memory_id, {"content": f"words {number}"}),
@@ -219,7 +231,5 @@ async def test_any_history_on_two_nodes_converges_and_projects_soundly(tmp_path_
             assert (await node.scrub(lambda _done, _total: None)).is_sound
             await node.check()
     finally:
-        for node in list(stores.opened):
-            await stores.close(node)
-
-
+        for opened in list(stores.opened):
+            await stores.close(opened)

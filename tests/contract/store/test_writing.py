@@ -69,7 +69,9 @@ async def test_a_refused_command_fails_alone_and_leaves_no_gap(store: SqliteStor
 async def test_a_bug_in_one_command_does_not_take_others_down(
     store: SqliteStore, caplog: pytest.LogCaptureFixture
 ):
-    outcomes = await store.submit_all([Put(memory("m1"), error=ZeroDivisionError()), Put(memory("m2"))])
+    outcomes = await store.submit_all(
+        [Put(memory("m1"), error=ZeroDivisionError()), Put(memory("m2"))]
+    )
     assert isinstance(outcomes[0], ZeroDivisionError)
     assert isinstance(outcomes[1], Receipt)
 
