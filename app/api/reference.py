@@ -10,6 +10,7 @@ from litestar import Litestar
 from app.api.dependencies import dependencies
 from app.api.openapi import completed, openapi_config
 from app.api.options import API_VERSION
+from app.api.request import ApiRequest
 from app.api.routes import ROUTES
 
 
@@ -18,6 +19,7 @@ def render() -> bytes:
     app = Litestar(
         route_handlers=ROUTES,
         dependencies=dependencies(),
+        request_class=ApiRequest,
         openapi_config=openapi_config(API_VERSION),
         logging_config=None,
     )
