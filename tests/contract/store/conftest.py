@@ -12,6 +12,7 @@ import pytest
 from app.domain.memory import Memory
 from app.domain.timestamps import format_instant
 from app.log import drafts
+from app.log.entry import Draft
 from app.log.names import Name
 from app.store import schema
 from app.store.protocol import Decided, Needs, Store, View
@@ -170,7 +171,7 @@ class Change:
 class Say:
     """Append what a function makes of the view."""
 
-    make: Callable[[View], drafts.Draft]
+    make: Callable[[View], Draft]
 
     @property
     def needs(self) -> Needs:
@@ -202,7 +203,7 @@ def purge(*ids: str) -> Say:
 
 
 def restore(memory_id: str) -> Say:
-    def make(view: View) -> drafts.Draft:
+    def make(view: View) -> Draft:
         before = view.snapshot(memory_id)
         assert before is not None
         return drafts.restore(before, before.memory.expires_at, "alice", view.now, view.origin)
