@@ -50,8 +50,8 @@ class Attestation:
             if self.required:
                 raise AttestationError("a signature is required", hint="sign with a bound key")
             return row
-        signature = _signature(new.signature)
         created_at = _signed_time(new.created_at, now)
+        signature = _signature(new.signature)
         bound = await self._bound_key(agent_id, now)
         if bound is None:
             if self.required:

@@ -11,9 +11,10 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from app.api import paging
 from app.api.dependencies import Provided, api_options, resolve_caller
+from app.api.formats import JSON, chosen_format, toon_response
 from app.api.identity import Claim
 from app.api.request import ApiRequest
-from app.api.schemas.filters import FilterQuery, filter_query
+from app.api.schemas.filters import FilterQuery, PageQuery, filter_query, page_query
 from app.api.schemas.memories import (
     NO_LLM_WARNING,
     BulkBody,
@@ -26,13 +27,13 @@ from app.api.schemas.memories import (
 )
 from app.api.schemas.memory import memory_body
 from app.domain.errors import InvalidInputError
+from app.domain.toon import Row
 from app.services.bundle import Services
 from app.services.caller import Caller
 from app.services.memories import MemoryUpdate
 from app.store.sql.memories import ListPosition
 
 _VERSION: Final = re.compile(r'(?:W/)?"?(\d{1,18})"?')
-_LIST_LIMIT: Final = 20
 
 
 class MemoriesController(Controller):
@@ -68,30 +69,32 @@ class MemoriesController(Controller):
     @get(
         "/",
         summary="List memories",
-        dependencies={"filters": Provide(filter_query, sync_to_thread=False)},
+        dependencies={
+            "filters": Provide(filter_query, sync_to_thread=False),
+            "asked": Provide(page_query, sync_to_thread=False),
+        },
     )
     async def list_memories(
         self,
         filters: Provided[FilterQuery],
+        asked: Provided[PageQuery],
         services: Provided[Services],
         caller: Provided[Caller],
         request: ApiRequest,
-        limit: Annotated[int, QueryParameter(description="Rows of a page.")] = _LIST_LIMIT,
-        offset: Annotated[int, QueryParameter(description="Rows to skip.")] = 0,
-        cursor: Annotated[
-            str | None, QueryParameter(description="`next_cursor` of the page before.")
-        ] = None,
-    ) -> dict[str, object]:
+    ) -> Response[dict[str, object]] | Response[str]:
         """By priority, then by recency. Only what the caller may see is counted."""
+        wanted = chosen_format(asked.format)
         page = await services.memories.list_page(
             filters.chosen(),
             caller,
-            paging.clamped(limit, api_options(request).page_max),
-            paging.offset_of(offset),
-            paging.decode_cursor(cursor, ListPosition),
+            paging.clamped(asked.limit, api_options(request).page_max),
+            paging.offset_of(asked.offset),
+            paging.decode_cursor(asked.cursor, ListPosition),
         )
+        if wanted != JSON:
+            return toon_response([Row(memory) for memory in page.memories], {}, wanted)
         bodies = [memory_body(memory) for memory in page.memories]
-        return listed(bodies, page.total, paging.list_cursor(page.following))
+        return Response(listed(bodies, page.total, paging.list_cursor(page.following)))
 
     @get("/{memory_id:str}", summary="Read a memory")
     async def read(

@@ -7,19 +7,18 @@ from litestar.di import Provide
 from litestar.params import HeaderParameter, JSONBody
 
 from app.api.dependencies import Provided, resolve_caller
+from app.api.formats import JSON, chosen_format, toon_response
 from app.api.identity import Claim
 from app.api.request import ApiRequest
 from app.api.schemas.recall import (
     RecallBody,
-    chosen_format,
     recall_query,
     recalled_body,
-    recalled_toon,
 )
 from app.domain import validation as must
+from app.domain.toon import Row
 from app.services.bundle import Services
 
-_TEXT: Final = "text/plain; charset=utf-8"
 _VERBOSE: Final = "verbose"
 
 AcceptProvenance = Annotated[
@@ -73,9 +72,14 @@ async def _answer(
         must.namespace(question.as_agent, "as_agent")
     caller = resolve_caller(request, question.as_agent, Claim.RECALL)
     recalled = await services.recall.recall(question, caller)
-    if wanted != "json":
-        table = recalled_toon(recalled, asked.budget_tokens, compact=wanted == "toon_compact")
-        return Response(table, media_type=_TEXT)
+    if wanted != JSON:
+        rows = [Row(row.memory, row.score) for row in recalled.rows]
+        head: dict[str, str | int | None] = {
+            "mode": recalled.answer.mode.value,
+            "tokens_used": recalled.answer.tokens_used,
+            "budget_tokens": asked.budget_tokens,
+        }
+        return toon_response(rows, head, wanted)
     provenance = None
     if asked.verbose_provenance or (accept_provenance or "").strip().lower() == _VERBOSE:
         provenance = await services.recall.provenance([row.memory for row in recalled.rows])

@@ -5,11 +5,11 @@ from litestar.di import Provide
 
 from app.api import paging
 from app.api.dependencies import Provided, api_options
+from app.api.formats import JSON, chosen_format, toon_response
 from app.api.request import ApiRequest
 from app.api.schemas.filters import FilterQuery, filter_query
-from app.api.schemas.recall import chosen_format
 from app.api.schemas.search import SearchQuery, found_body, search_query
-from app.domain.toon import Row, render
+from app.domain.toon import Row
 from app.services.bundle import Services
 from app.services.caller import Caller
 
@@ -43,9 +43,7 @@ class SearchController(Controller):
         found = await services.recall.search(
             asked.searched(), filters.chosen(), caller, limit, paging.offset_of(offset)
         )
-        if wanted == "json":
-            following = paging.offset_cursor(offset, len(found.rows), found.total)
-            return Response(found_body(found, asked, following))
-        rows = [Row(memory) for memory in found.rows]
-        table = render(rows, {"count": len(rows)}, compact=wanted == "toon_compact")
-        return Response(table, media_type="text/plain; charset=utf-8")
+        if wanted != JSON:
+            return toon_response([Row(memory) for memory in found.rows], {}, wanted)
+        following = paging.offset_cursor(offset, len(found.rows), found.total)
+        return Response(found_body(found, asked, following))

@@ -11,6 +11,8 @@ from app.domain.errors import InvalidInputError
 from app.store.sql.filters import MemoryFilter
 
 PRIORITY_BOUND = 1_000
+LIST_LIMIT = 20
+FORMAT_HELP = "json, toon or toon_compact."
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,28 @@ def filter_query(
         tags=tags,
         agent_id=agent_id,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """Which page of a list, and in which form."""
+
+    limit: int
+    offset: int
+    cursor: str | None
+    format: str | None
+
+
+def page_query(
+    limit: Annotated[int, QueryParameter(description="Rows of a page.")] = LIST_LIMIT,
+    offset: Annotated[int, QueryParameter(description="Rows to skip.")] = 0,
+    cursor: Annotated[
+        str | None, QueryParameter(description="`next_cursor` of the page before.")
+    ] = None,
+    format: Annotated[str | None, QueryParameter(description=FORMAT_HELP)] = None,
+) -> PageQuery:
+    """A dependency, as `filter_query`."""
+    return PageQuery(limit, offset, cursor, format)
 
 
 def plain(text: str, field: str) -> str:

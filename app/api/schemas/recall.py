@@ -9,7 +9,6 @@ from litestar.params import FromQuery, QueryParameter
 
 from app.api.schemas.memory import memory_body
 from app.domain.errors import InvalidInputError
-from app.domain.toon import FORMATS, Row, render
 from app.services.provenance import Provenance
 from app.services.recall import Question, Recalled
 
@@ -122,20 +121,6 @@ def recall_query(  # noqa: PLR0913, PLR0917 - the wire's parameters
     )
 
 
-def chosen_format(word: str | None) -> str:
-    """The form of the answer; JSON unless something else is asked for.
-
-    Raises:
-        InvalidInputError: no form that we speak.
-    """
-    chosen = word or FORMATS[0]
-    if chosen not in FORMATS:
-        raise InvalidInputError(
-            f"invalid format '{chosen}' — must be one of: {', '.join(FORMATS)}", fields=["format"]
-        )
-    return chosen
-
-
 def recalled_body(
     recalled: Recalled,
     budget_tokens: int | None,
@@ -166,17 +151,6 @@ def recalled_body(
             "budget_overflow": budget.overflow,
         }
     return answer
-
-
-def recalled_toon(recalled: Recalled, budget_tokens: int | None, *, compact: bool) -> str:
-    """The same as a table."""
-    head = {
-        "count": len(recalled.rows),
-        "mode": recalled.answer.mode.value,
-        "tokens_used": recalled.answer.tokens_used,
-        "budget_tokens": budget_tokens,
-    }
-    return render([Row(row.memory, row.score) for row in recalled.rows], head, compact=compact)
 
 
 def _words(kinds: str | list[str] | None) -> list[str] | None:

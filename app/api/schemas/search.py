@@ -5,6 +5,7 @@ from typing import Annotated
 
 from litestar.params import QueryParameter
 
+from app.api.schemas.filters import FORMAT_HELP
 from app.api.schemas.memory import memory_body
 from app.services.recall import Found, Searched
 
@@ -42,7 +43,7 @@ def search_query(
     cursor: Annotated[
         str | None, QueryParameter(description="`next_cursor` of the page before.")
     ] = None,
-    format: Annotated[str | None, QueryParameter(description="json, toon or toon_compact.")] = None,
+    format: Annotated[str | None, QueryParameter(description=FORMAT_HELP)] = None,
 ) -> SearchQuery:
     """A dependency, so that the parameters are documented."""
     return SearchQuery(
