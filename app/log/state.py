@@ -151,7 +151,20 @@ def join(kind: str, left: Cells, right: Cells) -> Cells:
     Registers are joined one by one. A purged memory keeps its life register only, whatever else
     arrives later or arrived before: purging is absorbing, so the order does not matter.
     """
-    schema = SCHEMAS[kind]
+    changed = _changed(SCHEMAS[kind], left, right) if left else dict(right)
+    if not changed:
+        return left
+    merged = {**left, **changed}
+    if kind == "memory" and is_purged(merged):
+        return (
+            left
+            if len(left) == 1 and merged["life"] is left.get("life")
+            else {"life": merged["life"]}
+        )
+    return merged
+
+
+def _changed(schema: Schema, left: Cells, right: Cells) -> dict[str, Cell]:
     changed: dict[str, Cell] = {}
     for register, cell in right.items():
         if register not in left:
@@ -164,16 +177,7 @@ def join(kind: str, left: Cells, right: Cells) -> Cells:
         joined = rule.join(mine, cell)
         if joined is not mine:
             changed[register] = joined
-    if not changed:
-        return left
-    merged = {**left, **changed}
-    if kind == "memory" and is_purged(merged):
-        return (
-            left
-            if len(left) == 1 and merged["life"] is left.get("life")
-            else {"life": merged["life"]}
-        )
-    return merged
+    return changed
 
 
 def encode_state(cells: Cells) -> bytes:

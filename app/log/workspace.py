@@ -8,7 +8,6 @@ claims in step, and says what changed. Nothing here reads a clock or a disk.
 from __future__ import annotations
 
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from app.log.kinds import KINDS
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from app.log.kinds.effect import Vector
     from app.log.registers import Cells
 
-_NOTHING: Final[Cells] = MappingProxyType({})
+_NOTHING: Final[Cells] = {}
 
 
 class States(Protocol):
