@@ -40,6 +40,15 @@ ENTRIES: Final = (
     Entry("gc", f"{_VERBS}.overview:gc", "Collect expired memories now."),
     Entry("quota-status", f"{_VERBS}.overview:quota_status", "Show the agent's quotas."),
     Entry("capabilities", f"{_VERBS}.overview:capabilities", "Show what the node can do."),
+    Entry("export", f"{_VERBS}.portability:export", "Write all memories to standard output."),
+    Entry("import", f"{_VERBS}.portability:import_", "Store an export from standard input."),
+    Entry("backup", f"{_VERBS}.snapshots:backup", "Copy the store while it is in use."),
+    Entry("restore", f"{_VERBS}.snapshots:restore", "Put a snapshot in the store's place."),
+    Entry("reembed", f"{_VERBS}.reembed:reembed", "A vector of the configured model for all."),
+    Entry("doctor", f"{_VERBS}.doctor:doctor", "Is everything well?"),
+    Entry("config", f"{_VERBS}.config:config", "Bring an old configuration file up to date."),
+    Entry("schema-init", f"{_VERBS}.schema:schema_init", "Make a store and list what it has."),
+    Entry("completions", f"{_VERBS}.completions:completions", "Print a shell's completion script."),
 )
 
 _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(
