@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -11,13 +11,13 @@ from app.domain.errors import InvalidInputError
 from app.domain.memory import Memory
 from app.domain.timestamps import format_instant
 from app.services.commands.consolidation import Consolidate
-from app.services.new_memory import TierLives
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.domain.sources import Clock, IdSource
     from app.services.caller import Caller
+    from app.services.new_memory import TierLives
     from app.store.protocol import Store
 
 SOURCES_MIN: Final = 2
@@ -35,15 +35,23 @@ class AskedConsolidation:
     tier: str = "long"
 
 
-@dataclass(slots=True)
 class ConsolidationService:
     """Makes summaries. `archive_deleted` keeps a copy of expired rows in the way."""
 
-    store: Store
-    clock: Clock
-    ids: IdSource
-    lives: TierLives = field(default_factory=TierLives)
-    archive_deleted: bool = True
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: IdSource,
+        lives: TierLives,
+        *,
+        archive_deleted: bool = True,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.ids = ids
+        self.lives = lives
+        self.archive_deleted = archive_deleted
 
     async def consolidate(self, asked: AskedConsolidation, caller: Caller) -> Memory:
         """The new memory; its sources are in the archive when this returns.

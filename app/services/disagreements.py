@@ -44,12 +44,12 @@ class Disagreements:
     is_truncated: bool
 
 
-@dataclass(slots=True)
 class DisagreementService:
     """Looks for contradictions without asking a model."""
 
-    store: Store
-    clock: Clock
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
 
     async def find(
         self, topic: str | None, namespace: str | None, limit: int, caller: Caller

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, cast
 
 from app.domain import validation as must
 from app.domain.errors import FeatureMissingError
@@ -15,25 +15,13 @@ if TYPE_CHECKING:
 
     from app.domain.memory import Memory
     from app.domain.sources import Clock
+    from app.recall.ports import QueryEmbedder
     from app.services.caller import Caller
     from app.store.protocol import Store
 
 THRESHOLD_MIN: Final = 0.5
 
 _NAMESAKES_MAX: Final = 1_000
-
-
-class TextEmbedder(Protocol):
-    """Turns a text into the vector that a stored memory of this text would have."""
-
-    async def embed(self, text: str) -> Sequence[float]:
-        """A unit vector.
-
-        Raises:
-            FeatureMissingError: there is no embedder now.
-            BackendError: it failed.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +48,13 @@ class DuplicateCheck:
         return self.nearest is not None and self.similarity >= self.threshold
 
 
-@dataclass(slots=True)
 class DuplicateService:
     """Looks for equal texts first, then for near ones. `embedder` None knows equal ones only."""
 
-    store: Store
-    clock: Clock
-    embedder: TextEmbedder | None = None
+    def __init__(self, store: Store, clock: Clock, embedder: QueryEmbedder | None = None) -> None:
+        self.store = store
+        self.clock = clock
+        self.embedder = embedder
 
     async def check(self, probe: Probe, caller: Caller) -> DuplicateCheck:
         """The nearest memory, also when it lies below the threshold.
@@ -77,8 +65,7 @@ class DuplicateService:
         """
         must.title(probe.title)
         must.content(probe.content)
-        must.confidence(probe.threshold)
-        threshold = max(probe.threshold, THRESHOLD_MIN)
+        threshold = min(1.0, max(probe.threshold, THRESHOLD_MIN))
         chosen = MemoryFilter(
             now=format_instant(self.clock.now()),
             viewer=caller.viewer(),
@@ -92,8 +79,9 @@ class DuplicateService:
                 return DuplicateCheck(threshold, one, 1.0, namesakes.total)
         if self.embedder is None:
             raise FeatureMissingError("embedder not available", feature="embedder")
-        vector = await self.embedder.embed(f"{probe.title} {probe.content}")
-        return await self._nearest(vector, threshold, chosen)
+        # v0.7.0 compares what it would store: title and content (http-api 3.2, stage 4).
+        vector = await self.embedder.embed_query(f"{probe.title} {probe.content}")
+        return await self._nearest(cast("Sequence[float]", vector), threshold, chosen)
 
     async def _nearest(
         self, vector: Sequence[float], threshold: float, chosen: MemoryFilter

@@ -50,14 +50,21 @@ class RegisteredEntity:
     is_new: bool
 
 
-@dataclass(slots=True)
 class EntityService:
     """The use cases of entities. `limits` None counts nothing."""
 
-    store: Store
-    clock: Clock
-    limits: QuotaLimits | None = None
-    archive_deleted: bool = True
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        limits: QuotaLimits | None = None,
+        *,
+        archive_deleted: bool = True,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.limits = limits
+        self.archive_deleted = archive_deleted
 
     async def register(self, new: NewEntity, caller: Caller) -> RegisteredEntity:
         """The entity of a name, made if there is none; names it lacks are added.

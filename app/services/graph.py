@@ -63,12 +63,12 @@ class Reached:
         return len(self.path) - 1
 
 
-@dataclass(slots=True)
 class GraphService:
     """The use cases of the graph. Nothing leads through a memory that the caller may not see."""
 
-    store: Store
-    clock: Clock
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
 
     async def walk(self, asked: Walk, caller: Caller) -> Sequence[Reached]:
         """Where outbound links lead, nearest first, then by the beginning of validity.

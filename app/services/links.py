@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -63,17 +63,24 @@ class LinkRules:
     require_nonce: bool = False
 
 
-@dataclass(slots=True)
 class LinkService:
     """The use cases of links."""
 
-    store: Store
-    clock: Clock
-    signer: LinkSigner
-    verifier: LinkVerifier
-    rules: LinkRules = field(default_factory=LinkRules)
-    _nonces: NonceCache = field(default_factory=NonceCache, init=False)
-    _reflections: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        signer: LinkSigner,
+        verifier: LinkVerifier,
+        rules: LinkRules,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.signer = signer
+        self.verifier = verifier
+        self.rules = rules
+        self._nonces = NonceCache()
+        self._reflections = asyncio.Lock()
 
     async def create(self, ends: Ends, relation: str, caller: Caller) -> MemoryLink:
         """A link from the caller's memory to one that it sees; an existing one stands.
@@ -148,7 +155,7 @@ class LinkService:
         )
         if await self.store.get(must.memory_id(memory_id), chosen) is None:
             return ()
-        return await self.store.links_of(memory_id, chosen)
+        return await self.store.links_around(memory_id, chosen)
 
     async def verify(self, choice: LinkChoice, caller: Caller) -> LinkCheck:
         """A link that the caller sees, and whether its signature holds (semantics 1.9).

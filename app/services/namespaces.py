@@ -79,13 +79,13 @@ class AskedStandard:
     governance: Mapping[str, Json] | None = None
 
 
-@dataclass(slots=True)
 class NamespaceService:
     """The use cases of namespaces. `archive_deleted` keeps a copy of expired rows in the way."""
 
-    store: Store
-    clock: Clock
-    archive_deleted: bool = True
+    def __init__(self, store: Store, clock: Clock, *, archive_deleted: bool = True) -> None:
+        self.store = store
+        self.clock = clock
+        self.archive_deleted = archive_deleted
 
     async def sizes(self, caller: Caller) -> Sequence[NamespaceSize]:
         """Live rows by namespace, largest first, for admins.
