@@ -11,7 +11,7 @@ from app.domain.errors import InvalidInputError
 from app.domain.toon import FORMATS, Row, render
 
 JSON: Final = "json"
-_TABLE: Final = "text/plain; charset=utf-8"
+_TABLE: Final = "text/plain"  # the framework adds the charset
 _COMPACT: Final = "toon_compact"
 
 
