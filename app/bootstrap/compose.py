@@ -145,9 +145,9 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
         links=_links(settings, store, clock, limits),
         graph=GraphService(store, clock),
         duplicates=DuplicateService(store, clock, around.queries),
-        entities=EntityService(store, clock, limits, archives),
-        namespaces=NamespaceService(store, clock, archives),
-        consolidation=ConsolidationService(store, clock, ids, lives, archives),
+        entities=EntityService(store, clock, limits, archive_deleted=archives),
+        namespaces=NamespaceService(store, clock, archive_deleted=archives),
+        consolidation=ConsolidationService(store, clock, ids, lives, archive_deleted=archives),
         disagreements=DisagreementService(store, clock),
     )
     return Composed(services, touches)

@@ -9,11 +9,18 @@ from app.observability.metrics import Metrics
 from app.services.agents import AgentService
 from app.services.archive import ArchiveService
 from app.services.capabilities import CapabilityService
+from app.services.consolidation import ConsolidationService
+from app.services.disagreements import DisagreementService
+from app.services.duplicates import DuplicateService
+from app.services.entities import EntityService
+from app.services.graph import GraphService
 from app.services.health import HealthService
+from app.services.links import LinkService
 from app.services.loading import LoadingService
 from app.services.maintenance import MaintenanceService
 from app.services.memories import MemoryService
 from app.services.messages import MessageService
+from app.services.namespaces import NamespaceService
 from app.services.portability import PortabilityService
 from app.services.quotas import QuotaService
 from app.services.recall import RecallService
@@ -37,3 +44,10 @@ class Services:
     portability: PortabilityService
     quotas: QuotaService
     loading: LoadingService
+    links: LinkService
+    graph: GraphService
+    duplicates: DuplicateService
+    entities: EntityService
+    namespaces: NamespaceService
+    consolidation: ConsolidationService
+    disagreements: DisagreementService

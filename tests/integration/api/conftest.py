@@ -30,13 +30,21 @@ from app.services.archive import ArchiveService
 from app.services.attestation import Attestation
 from app.services.bundle import Services
 from app.services.capabilities import CapabilityFacts, CapabilityService
+from app.services.consolidation import ConsolidationService
 from app.services.contradictions import ContradictionFinder
+from app.services.disagreements import DisagreementService
+from app.services.duplicates import DuplicateService
 from app.services.embedding_state import EmbeddingState
+from app.services.entities import EntityService
+from app.services.graph import GraphService
 from app.services.health import HealthService
+from app.services.link_signing import LinkVerifier, NoLinkSigner
+from app.services.links import LinkRules, LinkService
 from app.services.loading import LoadingService
 from app.services.maintenance import MaintenanceService
 from app.services.memories import MemoryRules, MemoryService
 from app.services.messages import MessageService
+from app.services.namespaces import NamespaceService
 from app.services.new_memory import TierLives
 from app.services.portability import PortabilityService
 from app.services.quotas import QuotaService
@@ -158,6 +166,13 @@ def make_services(store: Store, clock: MovableClock, touches: Touches) -> Servic
         portability=PortabilityService(store, clock, RandomIds(), LIMITS),
         quotas=QuotaService(store, clock, LIMITS),
         loading=LoadingService(store, clock),
+        links=LinkService(store, clock, NoLinkSigner(), LinkVerifier(None), LinkRules(LIMITS)),
+        graph=GraphService(store, clock),
+        duplicates=DuplicateService(store, clock),
+        entities=EntityService(store, clock, LIMITS),
+        namespaces=NamespaceService(store, clock),
+        consolidation=ConsolidationService(store, clock, RandomIds(), TierLives()),
+        disagreements=DisagreementService(store, clock),
     )
 
 
