@@ -7,8 +7,10 @@ database). The caller has made a backup copy; here everything is one transaction
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final, cast
 
+from app.domain.errors import EntryRefusedError
 from app.domain.text import equal_text_key
 from app.domain.timestamps import TimestampError, epoch_milliseconds, parse_instant
 from app.log.digest import EMPTY, bucket_of, changed
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from app.log.registers import Cell, Cells
     from app.store.sql.selects import Record
 
+_LOGGER = logging.getLogger(__name__)
 ADOPTED_ORIGIN: Final = "v070"
 _PROGRESS_STEP: Final = 500
 _V57_LINK: Final = (
@@ -137,7 +140,12 @@ class _Adoption:
         ]
         if atoms != [None, None]:
             written["atoms"] = atoms
-        effect = memory_effect({"id": memory.id, "registers": written}, stamp)
+        try:
+            effect = memory_effect({"id": memory.id, "registers": written}, stamp)
+        except EntryRefusedError as error:
+            # The row stays as it stands and can be read; `doctor --scrub` names it.
+            _LOGGER.warning("memory %s was not adopted: %s", memory.id, error.message)
+            return
         self._state(effect.key, effect.cells)
         claim = claim_of(memory.id, effect.cells)
         if claim is not None:
@@ -154,7 +162,11 @@ class _Adoption:
 
     def _link(self, record: Record) -> None:
         stamp = _stamp(cast("str", record["created_at"]))
-        effect = link_effect(dict(record), stamp)
+        try:
+            effect = link_effect(dict(record), stamp)
+        except EntryRefusedError as error:
+            _LOGGER.warning("a link of %s was not adopted: %s", record["source_id"], error.message)
+            return
         self._state(effect.key, effect.cells)
 
     def _alias(self, record: Record) -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final, cast
 from app.domain.errors import EntryRefusedError
 from app.domain.timestamps import format_instant, from_epoch_milliseconds
 from app.log.canonical import decode, encode
-from app.log.entry import GENESIS_HASH, Entry, chain_hash, decode_payload, open_entry
+from app.log.entry import GENESIS_HASH, Entry, decode_payload, follows, open_entry
 from app.log.hlc import MAX_OFFSET_MS, HlcTooFarAheadError, Stamp, wall_milliseconds
 from app.log.kinds import KINDS
+from app.log.quarantine import RefusalCode
 from app.store.protocol import ForeignOutcome, Needs, Refusal
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from app.log.canonical import Value
     from app.store.sqlite.batch import Batch
 
-FORK: Final = "fork"
-FUTURE: Final = "future_stamp"
-CHAIN: Final = "chain_mismatch"
 _RETRIED_MAX: Final = 500
 
 
@@ -139,9 +137,11 @@ class _Run:
         if entry.seq != cursor.seq + 1:
             cursor.stopped = True
             return
-        if chain_hash(cursor.hash, entry.header, entry.payload_hash) != entry.hash:
+        if not follows(entry, cursor.hash):
             # Without its chain the entry cannot be placed: the origin must send again.
-            self._quarantine(entry, CHAIN, "the hash does not continue the chain", None)
+            self._quarantine(
+                entry, RefusalCode.BROKEN_CHAIN, "the hash does not continue the chain", None
+            )
             cursor.stopped = True
             return
         self._append(cursor, entry)
@@ -164,7 +164,9 @@ class _Run:
             self._batch.observe(entry.hlc)
         except HlcTooFarAheadError:
             due = from_epoch_milliseconds(wall_milliseconds(entry.hlc) - MAX_OFFSET_MS)
-            self._quarantine(entry, FUTURE, "the stamp lies in the future", format_instant(due))
+            self._quarantine(
+                entry, RefusalCode.FUTURE_STAMP, "the stamp lies in the future", format_instant(due)
+            )
             return
         cursor.hlc = max(cursor.hlc, entry.hlc)
         if entry.payload is None or entry.kind not in KINDS:
@@ -195,7 +197,7 @@ class _Run:
                 None,
             )
         if known is not None and known != entry.hash:
-            self._quarantine(entry, FORK, "another entry has this number", None)
+            self._quarantine(entry, RefusalCode.FORK, "another entry has this number", None)
             cursor.stopped = True
 
     def _quarantine(self, entry: Entry, code: str, detail: str, retry_at: str | None) -> None:

@@ -124,7 +124,7 @@ async def test_an_entry_whose_hash_does_not_continue_the_chain_stops_its_origin(
     first, second = peer_chain(stored("p1"), stored("p2"))
     outcome = await store.append_foreign([first, replace(second, hash=bytes(32))])
     assert outcome.decided_up_to == {PEER: 1}
-    assert [one.code for one in outcome.refused] == ["chain_mismatch"]
+    assert [one.code for one in outcome.refused] == ["broken_chain"]
 
 
 async def test_an_unknown_kind_is_kept_for_others_and_changes_nothing(store: SqliteStore):
