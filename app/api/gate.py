@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Final, cast
 
 from litestar.enums import HttpMethod, ScopeType
+from litestar.exceptions import LitestarException
 
 from app.api.auth import MISSING_KEY, has_key, is_exempt
 from app.api.errors import REQUEST_ID, encode, envelope
@@ -56,6 +57,10 @@ class Gate:
             # left to change; the server cuts the connection, because the response never ends.
             if not request.started:
                 await request.refuse(504, "request timed out")
+        except LitestarException:
+            # A stream that is cancelled half-way fails in its own words.
+            if request.deadline is None or not request.deadline.expired():
+                raise
 
     async def _within(self, request: _Request, scope: HTTPScope, receive: Receive) -> None:
         if scope["method"] == "OPTIONS":
@@ -132,9 +137,17 @@ class _Request:
             message["headers"] = headers
             if self.deadline is not None and _is_stream(headers):
                 self.deadline.reschedule(None)  # a stream lasts as long as its reader
-        elif self.has_no_reply_body and message["type"] == "http.response.body":
-            message["body"] = b""
+        elif message["type"] == "http.response.body":
+            if self.has_no_reply_body:
+                message["body"] = b""
+            if message.get("more_body"):
+                self._extend()
         await self._send(message)
+
+    def _extend(self) -> None:
+        """A long reply gets the whole time again for every part that its reader takes."""
+        if self.deadline is not None and self.deadline.when() is not None:
+            self.deadline.reschedule(asyncio.get_running_loop().time() + self.seconds)
 
     async def answer(self, status: int, body: bytes, media: bytes | None = None) -> None:
         headers = [(b"content-length", str(len(body)).encode("ascii"))]

@@ -1,6 +1,6 @@
 """Health, metrics, capabilities, tools, statistics and garbage collection over HTTP."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from litestar.testing import AsyncTestClient
@@ -8,11 +8,15 @@ from litestar.testing import AsyncTestClient
 from app.api.options import ApiOptions
 from app.asgi import create_app
 from app.config.secret import Secret
+from app.domain.timestamps import format_instant
+from app.log import drafts
+from app.log.entry import Draft
 from app.observability.metrics import Metrics
 from app.services.embedding_state import EmbeddingState
 from app.services.health import HealthService
 from app.services.maintenance import MaintenanceService
 from app.services.tools.catalogue import TOOLS
+from app.store.protocol import Decided, Needs
 from tests.integration.api.conftest import HOME_OPTIONS, RandomIds, open_store
 
 METRIC_NAMES = [
@@ -271,3 +275,38 @@ async def test_metrics_count_the_rows_at_the_time_of_the_scrape(api):
     await store_memory(api, "one")
 
     assert "ai_memory_memories 1.0" in (await api.get("/metrics")).text
+
+
+@dataclass(frozen=True)
+class Append:
+    """A write that appends given drafts."""
+
+    drafts: tuple[Draft, ...]
+    needs: Needs = field(default_factory=Needs)
+
+    def decide(self, view):
+        return Decided(lambda _: None, self.drafts)
+
+
+async def test_a_standard_whose_memory_was_deleted_is_unbound(api, store, clock):
+    standard = await store_memory(api, "rules", namespace="team")
+    at = format_instant(clock.now())
+    bind = drafts.standard_set("team", standard, None, at, (), "local")
+    await store.submit(Append((bind,)))
+
+    bound = (await api.post("/api/v1/gc")).json()
+    delete = drafts.delete([standard], "local", at, archived=False, reason="delete")
+    await store.submit(Append((delete,)))
+    unbound = (await api.post("/api/v1/gc")).json()
+
+    assert bound["standards_cleared"] == 0
+    assert unbound["standards_cleared"] == 1
+    assert (await api.post("/api/v1/gc")).json()["standards_cleared"] == 0
+
+
+async def test_a_standard_whose_memory_is_still_on_its_way_stays(api, store, clock):
+    at = format_instant(clock.now())
+    unknown = "11111111-2222-4333-8444-555555555555"
+    await store.submit(Append((drafts.standard_set("team", unknown, None, at, (), "local"),)))
+
+    assert (await api.post("/api/v1/gc")).json()["standards_cleared"] == 0

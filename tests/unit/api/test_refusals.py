@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from litestar import get, post
 from litestar.params import FromPath, FromQuery, JSONBody
-from litestar.response import ServerSentEvent
+from litestar.response import ServerSentEvent, Stream
 from litestar.testing import AsyncTestClient
 
 from app.api.errors import STATUS, status_of
@@ -73,6 +73,25 @@ async def stream() -> ServerSentEvent:
     return ServerSentEvent(events())
 
 
+@get("/export")
+async def export() -> Stream:
+    async def parts():
+        for _ in range(4):
+            yield b"part "
+            await asyncio.sleep(0.1)  # together longer than the surface's time limit
+
+    return Stream(parts())
+
+
+@get("/stuck")
+async def stuck() -> Stream:
+    async def parts():
+        yield b"part "
+        await asyncio.Event().wait()
+
+    return Stream(parts())
+
+
 def all_errors(base=tree.AiMemoryError):
     return [base, *(one for child in base.__subclasses__() for one in all_errors(child))]
 
@@ -90,7 +109,7 @@ async def bug() -> None:
     raise ZeroDivisionError("secret detail")
 
 
-ROUTES = (hot, plain, lenient, optional, count, never, stream, raising, bug)
+ROUTES = (hot, plain, lenient, optional, count, never, stream, export, stuck, raising, bug)
 
 
 class OneId:
@@ -272,6 +291,26 @@ async def test_a_request_that_takes_too_long_is_504(client):
 
 async def test_a_stream_outlives_the_time_limit(client):
     assert (await client.get("/stream")).text.count("data:") == 2
+
+
+async def test_a_long_reply_lasts_while_its_parts_come_in_time(client):
+    assert (await client.get("/export")).text == "part " * 4
+
+
+async def test_a_reply_that_gets_stuck_ends_without_its_end(client):
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/stuck", "headers": [], "query_string": b""}
+    async with asyncio.timeout(5):
+        await client.app(scope, receive, send)
+
+    assert [message.get("more_body") for message in sent] == [None, True]
 
 
 @pytest.mark.parametrize("name", sorted(ERRORS))
