@@ -25,6 +25,7 @@ from app.api.controllers.namespaces import (
 from app.api.controllers.portability import PortabilityController
 from app.api.controllers.quotas import QuotasController
 from app.api.controllers.recall import RecallController
+from app.api.controllers.reembed import ReembedController
 from app.api.controllers.search import SearchController
 from app.api.controllers.subscriptions import SubscriptionsController
 
@@ -51,4 +52,5 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     PortabilityController,
     QuotasController,
     ModelController,
+    ReembedController,
 )

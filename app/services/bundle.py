@@ -24,6 +24,7 @@ from app.services.namespaces import NamespaceService
 from app.services.portability import PortabilityService
 from app.services.quotas import QuotaService
 from app.services.recall import RecallService
+from app.services.reembed import ReembedService
 from app.services.subscriptions import SubscriptionService
 
 
@@ -51,3 +52,5 @@ class Services:
     namespaces: NamespaceService
     consolidation: ConsolidationService
     disagreements: DisagreementService
+    reembed: ReembedService | None = None
+    """None on a node without an embedder."""

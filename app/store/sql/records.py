@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from app.domain.memory import Memory, MemoryLink
 from app.store.sql.filters import MemoryFilter, conditions
@@ -70,6 +70,14 @@ class LinkPosition:
     source_id: str
     target_id: str
     relation: str
+
+
+@dataclass(frozen=True, slots=True)
+class VectorCounts:
+    """How many memories there are, and how many have a vector of any model."""
+
+    memories: int
+    with_vector: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +218,21 @@ class RecordReads(Selects):
             .where(conditions(MemoryFilter(now=now)), ~vector.exists())
         )
         return cast("int", rows[0]["total"])
+
+    async def vector_counts(self, chosen: MemoryFilter) -> VectorCounts:
+        """Counts over the memories that the filter lets through."""
+        vector = select(memory_vectors.c.memory_id).where(
+            memory_vectors.c.memory_id == memories.c.id
+        )
+        rows = await self.select(
+            select(
+                func.count().label("total"),
+                func.count(case((vector.exists(), 1))).label("with_vector"),
+            )
+            .select_from(memories)
+            .where(conditions(chosen))
+        )
+        return VectorCounts(cast("int", rows[0]["total"]), cast("int", rows[0]["with_vector"]))
 
 
 def _end_is_live(end: ColumnElement[str], now: str) -> ColumnElement[bool]:
