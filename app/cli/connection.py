@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -57,9 +56,8 @@ class NodeRefusedError(Exception):
         hint = reply.body.get("hint")
         self.hint = hint if isinstance(hint, str) else None
         code = reply.body.get("code")
-        self.exit_code = exit_code_for(
-            code if isinstance(code, str) else None, reply.body.get("reason")
-        )
+        self.code = code if isinstance(code, str) else None
+        self.exit_code = exit_code_for(self.code, reply.body.get("reason"))
         if reply.status == 503 and self.exit_code == ExitCode.FAILED:  # noqa: PLR2004
             self.exit_code = ExitCode.UNAVAILABLE
 
@@ -77,10 +75,6 @@ class Transport(Protocol):
         Raises:
             StoreUnavailableError: no answer.
         """
-        ...
-
-    def pause(self, seconds: float) -> None:
-        """Let the node work, for instance on its embedding, and come back."""
         ...
 
 
@@ -188,9 +182,6 @@ class _SocketTransport:
         except (OSError, HTTPException) as error:
             raise StoreUnavailableError(f"the running node did not answer: {error!r}") from error
 
-    def pause(self, seconds: float) -> None:
-        time.sleep(seconds)
-
 
 class _InPlaceTransport:
     def __init__(self, runner: asyncio.Runner, client: httpx.AsyncClient) -> None:
@@ -208,11 +199,6 @@ class _InPlaceTransport:
             raise StoreUnavailableError(f"the node did not answer: {error}") from error
         return response.status_code, response.content
 
-    def pause(self, seconds: float) -> None:
-        import asyncio  # noqa: PLC0415  # as above
-
-        self._runner.run(asyncio.sleep(seconds))
-
 
 @contextmanager
 def _in_place(session: Session) -> Iterator[_InPlaceTransport]:
@@ -220,10 +206,10 @@ def _in_place(session: Session) -> Iterator[_InPlaceTransport]:
     import asyncio  # noqa: PLC0415  # the whole service; a running node needs none of it
 
     from app import server  # noqa: PLC0415
-    from app.cli.logs import log_to_standard_error  # noqa: PLC0415
+    from app.cli.logs import log_quietly  # noqa: PLC0415
     from app.cli.progress import Progress  # noqa: PLC0415
 
-    log_to_standard_error("warning", structured=session.settings.logging.structured)
+    log_quietly()
     with Progress() as progress, asyncio.Runner() as runner:
         report: Callable[[str, int, int], None] = progress.report
         opened = server.local_client(session.resolve(), session.database, session.agent_id, report)

@@ -1,43 +1,39 @@
-"""Where the service's own log goes when the command line runs it: standard error."""
+"""Where the service's own log goes when the command line runs it; never to standard output."""
 
 from __future__ import annotations
 
-import logging
-import sys
-from typing import Final
+from typing import TYPE_CHECKING
 
-import structlog
+from app.cli.session import note
+from app.config.directories import world_writable_reason
+from app.observability.logging import LogFile, LogOptions, configure
 
-_DATE: Final = "%Y-%m-%dT%H:%M:%S%z"
+if TYPE_CHECKING:
+    from app.config.resolve import Resolution
 
 
-def log_to_standard_error(level_name: str, *, structured: bool) -> None:
-    """Send both kinds of loggers there; standard output belongs to results.
+def log_as_configured(resolution: Resolution) -> None:
+    """For `serve`: standard error, and the files of `[logging]` when they are on.
 
-    A word that is no level, such as a filter directive of v0.7.0, counts as `info`. Tracebacks
-    never show the values of variables, which may be secrets.
+    A folder that may not take logs is a note; the node runs without the file.
     """
-    level = logging.getLevelNamesMapping().get(level_name.upper(), logging.INFO)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        datefmt=_DATE,
-        force=True,
-    )
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if structured
-        else structlog.processors.LogfmtRenderer(key_order=("timestamp", "level", "event"))
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
+    chosen = resolution.settings.logging
+    file: LogFile | None = None
+    if chosen.enabled and chosen.path is not None:
+        layer = resolution.provenance("logging.path").source.value
+        refused = world_writable_reason(chosen.path, layer)
+        if refused is None:
+            path = chosen.path / chosen.filename_prefix
+            file = LogFile(path, chosen.rotation, chosen.max_files)
+        else:
+            note(f"warning: no log file: {refused}")
+    try:
+        configure(LogOptions(chosen.level, chosen.structured, file))
+    except OSError as error:
+        note(f"warning: no log file: {error}")
+        configure(LogOptions(chosen.level, chosen.structured))
+
+
+def log_quietly() -> None:
+    """For a verb that opens the store itself: what goes wrong, and nothing else."""
+    configure(LogOptions("warning"))

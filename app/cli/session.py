@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -72,6 +72,8 @@ class Session:
             self._resolution = read({**given, **(flags or {})}, self.environ, self.options.config)
             for warning in self._resolution.warnings:
                 note(f"warning: {warning}")
+            if self._resolution.file is None and self.options.config is None:
+                self._leave_default_file()
             if self.options.db_passphrase_file is not None:
                 self._check_passphrase(self.options.db_passphrase_file)
         return self._resolution
@@ -90,10 +92,17 @@ class Session:
         identity = self.settings.identity
         return identity.agent_id or identity.default_agent_id
 
-    def as_json(self) -> Session:
-        """The same for a verb whose answer is always JSON."""
-        self.options = replace(self.options, json=True)
-        return self
+    def _leave_default_file(self) -> None:
+        """On a first run: every setting, commented out, for whoever looks for them."""
+        from app.config.default_file import write_default_file  # noqa: PLC0415  # once in a life
+
+        try:
+            written = write_default_file(self.environ)
+        except OSError as error:
+            note(f"warning: the default configuration file cannot be written: {error}")
+            return
+        if written is not None:
+            note(f"wrote {written}: every setting, commented out")
 
     def _check_passphrase(self, path: Path) -> None:
         """The file must hold a passphrase; this build, as v0.7.0's standard one, uses none."""

@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 def agents(context: click.Context) -> None:
     """List registered agents, or register one."""
     if context.invoked_subcommand is None:
-        context.invoke(list_)
+        _show(context.ensure_object(Session))
 
 
 @verb("list")
 def list_(session: Session) -> None:
     """List registered agents."""
+    _show(session)
+
+
+def _show(session: Session) -> None:
     with connect(session) as node:
         reply = node.call("GET", "/agents").body
     rows = rows_of(reply.get("agents"))

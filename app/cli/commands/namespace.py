@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from app.cli.connection import Node, connect, segment
+from app.cli.connection import Node, connect
 from app.cli.output import emit, object_of
 from app.cli.session import Session, note
 from app.cli.verb import Family, verb
@@ -33,14 +33,14 @@ def set_standard(
     session: Session, namespace: str, id: str, parent: str | None, governance: str | None
 ) -> None:
     """Make a memory the standard of a namespace."""
-    body: dict[str, Json] = {"id": id}
+    body: dict[str, Json] = {"namespace": namespace, "id": id}
     if parent is not None:
         body["parent"] = parent
     policy = None if governance is None else _policy(governance)
     with connect(session) as node:
         if policy is not None:
             body["governance"] = {"write": _current_write(node, namespace), **policy}
-        reply = node.call("POST", f"/namespaces/{segment(namespace)}/standard", body=body).body
+        reply = node.call("POST", "/namespaces", body=body).body
     above = f" parent='{reply['parent']}'" if reply.get("parent") else ""
     lines = [
         f"set standard: namespace='{namespace}' standard_id='{reply.get('standard_id')}'{above}"
@@ -52,7 +52,7 @@ def set_standard(
 
 def _current_write(node: Node, namespace: str) -> Json:
     """What a policy that says nothing of writes leaves as it is; the route wants it said."""
-    reply = node.call("GET", f"/namespaces/{segment(namespace)}/standard").body
+    reply = node.call("GET", "/namespaces", query={"namespace": namespace}).body
     return object_of(reply.get("governance")).get("write", "any")
 
 
@@ -71,9 +71,9 @@ def _policy(text: str) -> dict[str, Json]:
 @click.option("--inherit", is_flag=True, help="The whole chain, the most general first.")
 def get_standard(session: Session, namespace: str, inherit: bool) -> None:
     """Show the standard of a namespace and its policy."""
-    query = {"inherit": True} if inherit else None
+    query = {"namespace": namespace, "inherit": inherit or None}
     with connect(session) as node:
-        reply = node.call("GET", f"/namespaces/{segment(namespace)}/standard", query=query).body
+        reply = node.call("GET", "/namespaces", query=query).body
     if not inherit and reply.get("standard_id") is None:
         note(f"{namespace} has no standard")
     emit(session, reply, json.dumps(reply, indent=2, ensure_ascii=False))
@@ -84,7 +84,7 @@ def get_standard(session: Session, namespace: str, inherit: bool) -> None:
 def clear_standard(session: Session, namespace: str) -> None:
     """Unbind a namespace from its standard; the memory stays."""
     with connect(session) as node:
-        reply = node.call("DELETE", f"/namespaces/{segment(namespace)}/standard").body
+        reply = node.call("DELETE", "/namespaces", query={"namespace": namespace}).body
     text = f"cleared the standard of {namespace}"
     emit(session, reply, text if reply.get("cleared") else f"{namespace} has no standard")
 

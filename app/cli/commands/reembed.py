@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from app.cli.connection import Node, connect
+from app.cli.connection import Node, NodeRefusedError, connect
 from app.cli.diagnosis import number
-from app.cli.output import emit, object_of, table
+from app.cli.output import emit, table
 from app.cli.progress import Progress
 from app.cli.session import Session, note
 from app.cli.verb import verb
@@ -20,94 +20,75 @@ if TYPE_CHECKING:
 
 NO_EMBEDDER_EXIT: Final = 2
 EMBEDDER_FAILED_EXIT: Final = 3
-_POLL_SECONDS: Final = 0.2
-_STALLED_SECONDS: Final = 120.0
+BATCH_ROWS: Final = 100
+
+_NO_EMBEDDER: Final = "FEATURE_MISSING"
+_BACKEND_STATUSES: Final = frozenset({502, 503})
 
 
 @dataclass(frozen=True, slots=True)
-class _Embedding:
-    """What the node says of its embedder and of what still waits for it."""
+class _Wanted:
+    namespace: str | None
+    batch: int
 
-    total: int
-    backlog: int
-    model: str | None
-    dim: Json
-    is_ready: bool
+    def body(self, **more: Json) -> dict[str, Json]:
+        place: dict[str, Json] = {} if self.namespace is None else {"namespace": self.namespace}
+        return {**place, **more}
 
 
 @verb("reembed")
+@click.option("--namespace", "-n", help="Only here.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
-@click.option("--batch", type=click.IntRange(1, 10_000), help="Texts that are embedded at a time.")
-def reembed(session: Session, dry_run: bool, batch: int | None) -> int:
-    """Give every memory a vector of the configured model.
+@click.option(
+    "--batch",
+    default=BATCH_ROWS,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Memories a step.",
+)
+def reembed(session: Session, namespace: str | None, dry_run: bool, batch: int) -> int:
+    """Replace every vector by one of the configured model.
 
-    A vector that this model has made of the memory's present text is kept: it would come out the
-    same. Exit codes: 2 no embedder is configured, 3 the embedder does not work.
+    Exit codes: 2 no embedder is configured, 3 the embedder does not work.
     """
-    settings = session.resolve({"embeddings.backfill_batch": batch}).settings
+    wanted = _Wanted(namespace, batch)
     begun = perf_counter()
     with connect(session) as node, Progress() as progress:
-        first = _look(node)
-        if first.model is None:
-            is_keyword = settings.tier == "keyword"
-            note("no embedder: the tier is keyword" if is_keyword else "the embedder did not start")
-            return NO_EMBEDDER_EXIT if is_keyword else EMBEDDER_FAILED_EXIT
-        if dry_run:
-            _count(session, first, settings.embeddings.backend)
-            return 0
-        last = _drain(node, first, progress)
-    done = first.backlog - last.backlog
-    document: dict[str, Json] = {
-        "total": last.total,
-        "reembedded": done,
-        "skipped": last.total - done,
-        "model": last.model,
-        "dim": last.dim,
-        "duration_ms": round((perf_counter() - begun) * 1000),
-    }
+        try:
+            plan = node.call("POST", "/reembed", body=wanted.body(dry_run=True)).body
+            if dry_run:
+                emit(session, plan, table(list(plan.items())))
+                return 0
+            document = _run(node, wanted, int(number(plan.get("total_rows"))), progress)
+        except NodeRefusedError as error:
+            if error.status not in _BACKEND_STATUSES:
+                raise
+            note(f"ai-memory: {error.message}")
+            is_off = error.code == _NO_EMBEDDER and session.settings.tier == "keyword"
+            return NO_EMBEDDER_EXIT if is_off else EMBEDDER_FAILED_EXIT
+    document["duration_ms"] = round((perf_counter() - begun) * 1000)
     emit(session, document, table(list(document.items())))
-    if last.backlog:
-        note(f"{last.backlog} memories have no vector yet: the embedder makes no progress")
-        return EMBEDDER_FAILED_EXIT
     return 0
 
 
-def _look(node: Node) -> _Embedding:
-    stats = node.call("GET", "/stats").body
-    embedding = object_of(stats.get("embedding"))
-    model = embedding.get("model")
-    return _Embedding(
-        total=int(number(stats.get("live"))),
-        backlog=int(number(stats.get("embedding_backlog"))),
-        model=model if isinstance(model, str) else None,
-        dim=embedding.get("dim"),
-        is_ready=embedding.get("ready") is True,
-    )
-
-
-def _count(session: Session, found: _Embedding, backend: str) -> None:
-    document: dict[str, Json] = {
-        "total_rows": found.total,
-        "rows_with_embeddings": found.total - found.backlog,
-        "rows_missing_embeddings": found.backlog,
-        "target_model": found.model,
-        "target_dim": found.dim,
-        "backend": backend,
-    }
-    emit(session, document, table(list(document.items())))
-
-
-def _drain(node: Node, first: _Embedding, progress: Progress) -> _Embedding:
-    """Watch the node's own embedding until nothing is left, or nothing moves any more."""
-    last, moved_at = first, perf_counter()
-    while last.backlog and perf_counter() - moved_at < _STALLED_SECONDS:
-        node.transport.pause(_POLL_SECONDS)
-        now = _look(node)
-        if now.backlog < last.backlog:
-            moved_at = perf_counter()
-        last = now
-        done = max(0, first.backlog - last.backlog)
-        progress.report("reembed", done, first.backlog)
-        if not last.is_ready and not done:
+def _run(node: Node, wanted: _Wanted, total: int, progress: Progress) -> dict[str, Json]:
+    """Step by step until there is no next one."""
+    done, skipped = 0, 0
+    cursor: Json = None
+    while True:
+        more: dict[str, Json] = {} if cursor is None else {"cursor": cursor}
+        step = node.call("POST", "/reembed", body=wanted.body(limit=wanted.batch, **more)).body
+        done += int(number(step.get("reembedded")))
+        skipped += int(number(step.get("skipped")))
+        # Memories that came in meanwhile are done, too.
+        progress.report("reembed", done + skipped, max(total, done + skipped))
+        cursor = step.get("next_cursor")
+        if cursor is None:
             break
-    return last
+    return {
+        "total": done + skipped,
+        "reembedded": done,
+        "skipped": skipped,
+        "model": step.get("model"),
+        "dim": step.get("dim"),
+    }

@@ -31,10 +31,9 @@ def serve(session: Session, host: str, port: int, shutdown_grace_secs: int) -> N
     if resolution.file is not None:
         note(f"configuration: {resolution.file}")
     from app import server  # noqa: PLC0415  # the whole service; only this verb needs it
-    from app.cli.logs import log_to_standard_error  # noqa: PLC0415
+    from app.cli.logs import log_as_configured  # noqa: PLC0415
 
-    logging = resolution.settings.logging
-    log_to_standard_error(logging.level, structured=logging.structured)
+    log_as_configured(resolution)
 
     options = server.ServeOptions(
         resolution, session.database, host, port, grace_seconds=shutdown_grace_secs
