@@ -8,7 +8,6 @@ import re
 from typing import TYPE_CHECKING, Final, cast
 
 from litestar.enums import HttpMethod, ScopeType
-from litestar.exceptions import LitestarException
 
 from app.api.auth import MISSING_KEY, has_key, is_exempt
 from app.api.errors import REQUEST_ID, encode, envelope
@@ -57,10 +56,6 @@ class Gate:
             # left to change; the server cuts the connection, because the response never ends.
             if not request.started:
                 await request.refuse(504, "request timed out")
-        except LitestarException:
-            # A stream that is cancelled half-way fails in its own words.
-            if request.deadline is None or not request.deadline.expired():
-                raise
 
     async def _within(self, request: _Request, scope: HTTPScope, receive: Receive) -> None:
         if scope["method"] == "OPTIONS":

@@ -301,7 +301,7 @@ async def test_a_reply_that_gets_stuck_ends_without_its_end(client):
     sent = []
 
     async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
+        await asyncio.Event().wait()  # the client stays, and says no more
 
     async def send(message):
         sent.append(message)
