@@ -12,6 +12,7 @@ from app.api.options import ApiOptions
 from app.api.reference import render
 from app.api.schemas.body import Body
 from app.asgi import create_app
+from tests.architecture.source import ROOT
 
 
 class OneId:
@@ -92,6 +93,14 @@ def test_every_real_route_is_described_and_stands_under_a_known_tag():
         for method, operation in item.items():
             assert operation.get("summary"), (method, path)
             assert set(operation.get("tags", ["none"])) <= known, (method, path)
+
+
+def test_the_committed_document_is_current():
+    committed = ROOT / "docs/openapi.json"
+
+    assert committed.read_bytes() == render(), (
+        "stale: run `python -m app.api.reference > docs/openapi.json` and commit it"
+    )
 
 
 @pytest.mark.parametrize("path", ["/schema", "/schema/"])
