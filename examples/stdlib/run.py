@@ -1,4 +1,7 @@
-"""Run the example: `python examples/stdlib/run.py [--url URL] [--limit N] [--json]`."""
+"""Run the example: `python examples/stdlib/run.py [--url URL] [--questions FILE] [--json]`.
+
+`--help` lists the rest.
+"""
 
 import sys
 from pathlib import Path

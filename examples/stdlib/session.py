@@ -113,9 +113,16 @@ class Outcome:
 
 
 def read_questions(path: Path = QUESTIONS_FILE) -> tuple[Question, ...]:
-    """Read the committed questions."""
-    entries = tomllib.loads(path.read_text(encoding="utf-8"))["question"]
-    return tuple(Question(entry["text"], tuple(entry["gold"])) for entry in entries)
+    """Read a file of questions.
+
+    Raises:
+        ExampleError: The file cannot be read, or holds no questions.
+    """
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))["question"]
+        return tuple(Question(entry["text"], tuple(entry["gold"])) for entry in entries)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExampleError(f"{path} is no file of questions: {error!r}") from error
 
 
 def load(client: httpx.Client, documents: Sequence[Document], progress: Progress) -> int:
@@ -173,7 +180,13 @@ def ask(client: httpx.Client, question: Question) -> tuple[Answer, str]:
     return answer, reply["mode"]
 
 
-def run(url: str, limit: int | None, deadline_seconds: float, console: Console) -> Outcome:
+def run(
+    url: str,
+    questions: Sequence[Question],
+    limit: int | None,
+    deadline_seconds: float,
+    console: Console,
+) -> Outcome:
     """Do everything against the node at `url`; progress goes to `console`."""
     headers = {"content-type": "application/json"}
     with (
@@ -187,7 +200,7 @@ def run(url: str, limit: int | None, deadline_seconds: float, console: Console) 
         created = load(client, documents, progress)
         load_seconds = time.monotonic() - started
         backlog_left = wait_for_embeddings(client, progress, deadline_seconds)
-        replies = [ask(client, question) for question in read_questions()]
+        replies = [ask(client, question) for question in questions]
     answers = tuple(answer for answer, _ in replies)
     in_top = sum(answer.rank is not None and answer.rank <= PASS_RANK_MAX for answer in answers)
     return Outcome(
@@ -229,12 +242,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the example.
 
     Returns:
-        0 if enough questions were answered, 1 if not, 2 if the node could not be used.
+        0 if enough questions were answered, 1 if not, 2 if the node or the questions could not be
+        used.
     """
     options = _parser().parse_args(arguments)
     progress_console = Console(stderr=True)
     try:
-        outcome = run(options.url, options.limit, options.deadline, progress_console)
+        questions = read_questions(options.questions)
+        outcome = run(options.url, questions, options.limit, options.deadline, progress_console)
     except httpx.TransportError as error:
         progress_console.print(
             f"no node answers at {options.url} ({error}); start one with: make serve"
@@ -254,6 +269,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="run.py", description=__doc__)
     add = parser.add_argument
     add("--url", default="http://127.0.0.1:9077", help="the node (default: %(default)s)")
+    add(
+        "--questions",
+        type=Path,
+        default=QUESTIONS_FILE,
+        metavar="FILE",
+        help="the questions to ask (default: questions.toml beside this script)",
+    )
     add("--limit", type=int, default=None, help="store only the first N docstrings")
     add("--deadline", type=float, default=1800.0, help="seconds to wait for embeddings")
     add("--json", action="store_true", help="print the result as JSON")
