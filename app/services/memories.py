@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.services.caller import Caller
     from app.services.commands.memories import StoredRow
     from app.services.contradictions import ContradictionFinder
+    from app.services.semantic_twins import SemanticTwins
     from app.store.protocol import QuotaLimits, Store
 
 BULK_ROWS_MAX: Final = 1_000
@@ -103,6 +104,7 @@ class MemoryService:
         attestation: Attestation,
         contradictions: ContradictionFinder,
         metrics: Metrics,
+        twins: SemanticTwins | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -111,6 +113,7 @@ class MemoryService:
         self._attestation = attestation
         self._contradictions = contradictions
         self._metrics = metrics
+        self._twins = twins
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -181,6 +184,8 @@ class MemoryService:
         if accepted.new.signature is not None or self._attestation.required:
             row = await self._attestation.apply(row, accepted.new, caller.agent_id, now)
         guarded = rules.near_duplicates and not accepted.new.force
+        if guarded and self._twins is not None:
+            await self._twins.refuse(row, caller)
         return StoreMemory(
             memory=row,
             caller=caller,

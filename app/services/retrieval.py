@@ -29,14 +29,14 @@ class StoreLegs:
     async def search_vector(
         self, vector: Vector, scope: MemoryFilter, limit: int
     ) -> Sequence[ScoredId]:
-        hits = await self.store.search_vector(_numbers(vector), scope, limit)
+        hits = await self.store.search_vector(numbers(vector), scope, limit)
         return [ScoredId(hit.id, hit.score) for hit in hits]
 
     async def candidates(self, ids: Sequence[str], vector: Vector | None) -> Sequence[Candidate]:
         rows = await self.store.candidates(ids)
         if vector is None:
             return rows
-        cosines = await self.store.cosines(_numbers(vector), ids)
+        cosines = await self.store.cosines(numbers(vector), ids)
         return [replace(row, cosine=cosines.get(row.id)) for row in rows]
 
     async def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
@@ -44,6 +44,7 @@ class StoreLegs:
         return await self.store.contents_of(ids)
 
 
-def _numbers(vector: Vector) -> Sequence[float]:
+def numbers(vector: Vector) -> Sequence[float]:
+    """A vector as the store's reads take it."""
     # An array is what the store makes of it again; a list would cost a conversion each way.
     return vector  # type: ignore[return-value]

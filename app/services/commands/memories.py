@@ -122,7 +122,7 @@ class StoreMemory:
                 and twin.content != self.memory.content
                 and self.caller.sees(twin)
             ):
-                raise _near_duplicate(twin)
+                raise near_duplicate(twin)
 
     def _charge(self, view: View) -> None:
         if self.limits is not None:
@@ -352,12 +352,13 @@ def _require_version(memory: Memory, expected: int | None) -> None:
         )
 
 
-def _near_duplicate(twin: Memory) -> ConflictError:
+def near_duplicate(twin: Memory, similarity: float = 1.0) -> ConflictError:
+    """The refusal of a text that a memory already holds; `similarity` is 0 to 1."""
     return ConflictError(
         f"near-duplicate of existing memory in namespace '{twin.namespace}'",
         existing_id=twin.id,
         existing_title=twin.title,
-        similarity=1.0,
+        similarity=similarity,
         reason="near_duplicate_with_differing_content",
         hint="pass force=true to insert anyway",
     )
