@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from app.api.listener import bind, control_surface, make_server
-from app.api.options import API_VERSION, ApiOptions
+from app.api.options import ApiOptions
 from app.asgi import create_app
 from app.bootstrap.node import NodePlan, run_node
 from app.bootstrap.sources import SystemIds
@@ -89,7 +89,6 @@ def api_options(resolution: Resolution, *, loopback: bool) -> ApiOptions:
         default_agent_id=settings.identity.default_agent_id,
         keyless_loopback=loopback and settings.api_key is None,
         per_request_anonymous=settings.identity.per_request_anonymous,
-        version=API_VERSION,
     )
 
 

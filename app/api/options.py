@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from app.domain.version import WIRE_VERSION
+
 if TYPE_CHECKING:
     from app.config.secret import Secret
 
-API_VERSION: Final = "0.7.0"
-"""The version of the wire that we speak, not our own."""
 
 KEYED_DEFAULT_AGENT_ID: Final = "anonymous:http"
 
@@ -36,7 +36,7 @@ class ApiOptions:
     keyless_loopback: bool = True
     per_request_anonymous: bool = False
     tools_verbose: bool = False
-    version: str = API_VERSION
+    version: str = WIRE_VERSION
 
     @property
     def headerless_agent_id(self) -> str:

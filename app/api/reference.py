@@ -9,9 +9,9 @@ from litestar import Litestar
 
 from app.api.dependencies import dependencies
 from app.api.openapi import completed, openapi_config
-from app.api.options import API_VERSION
 from app.api.request import ApiRequest
 from app.api.routes import ROUTES
+from app.domain.version import WIRE_VERSION
 
 
 def render() -> bytes:
@@ -20,7 +20,7 @@ def render() -> bytes:
         route_handlers=ROUTES,
         dependencies=dependencies(),
         request_class=ApiRequest,
-        openapi_config=openapi_config(API_VERSION),
+        openapi_config=openapi_config(WIRE_VERSION),
         logging_config=None,
     )
     document = completed(app.openapi_schema.to_schema())

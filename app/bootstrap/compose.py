@@ -7,9 +7,9 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from app.api.options import API_VERSION
 from app.bootstrap.sources import SystemRandomness
 from app.domain.ranking import HalfLives, Scoring, Weights
+from app.domain.version import WIRE_VERSION
 from app.observability.metrics import Metrics
 from app.recall.pipeline import RecallPipeline
 from app.recall.sessions import SessionRings
@@ -90,7 +90,7 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
         store, clock, Extensions(settings.ttl.short_extend_secs, settings.ttl.mid_extend_secs)
     )
     facts = CapabilityFacts(
-        version=API_VERSION,
+        version=WIRE_VERSION,
         tier=settings.tier,
         permissions_mode=settings.permissions.mode,
         profile=settings.mcp.profile,

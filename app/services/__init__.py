@@ -1,4 +1,4 @@
-"""The use cases: the only place where recall, the store and (later) governance and replication meet.
+"""The use cases: where recall, the store and (later) governance and replication meet.
 
 A service takes values and a caller, asks the store, and returns values. It
 knows no HTTP, no command line and no SQL.

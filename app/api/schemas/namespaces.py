@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from pydantic import Field
@@ -83,7 +83,7 @@ class StandardSetBody(msgspec.Struct, omit_defaults=True):
     namespace: str
     standard_id: str
     parent: str | None = None
-    governance: Mapping[str, Json] | None = None
+    governance: Mapping[str, Any] | None = None
 
 
 class ClearedBody(msgspec.Struct):
