@@ -41,7 +41,10 @@ class Page:
         return done.stdout
 
 
-PAGES = (Page("docs/CONFIG_SCHEMA.md", "app.config.reference"),)
+PAGES = (
+    Page("docs/CONFIG_SCHEMA.md", "app.config.reference"),
+    Page("docs/openapi.json", "app.api.reference"),
+)
 
 
 def main() -> None:
