@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Final, TypeAlias
-from urllib.parse import urlsplit
 
 from app.domain.errors import InvalidInputError
 
@@ -20,6 +19,12 @@ Address: TypeAlias = IPv4Address | IPv6Address
 
 URL_CHARACTERS_MAX: Final = 2_048
 _PORTS: Final = {"http": 80, "https": 443}
+_PORT_MAX: Final = 65_535
+_URL: Final = re.compile(  # RFC 3986, 3 and 3.2, without a user
+    r"(?P<scheme>https?)://(?:\[(?P<literal>[0-9a-f:.]+)\]|(?P<host>[^\[\]:/?#@]+))"
+    r"(?::(?P<port>[0-9]{0,5}))?(?:[/?#].*)?",
+    re.IGNORECASE,
+)
 _HOST_NAME: Final = re.compile(
     r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?"
 )
@@ -50,39 +55,35 @@ def parse_target(url: str) -> WebhookTarget:
     """
     if len(url) > URL_CHARACTERS_MAX or _UNCLEAN.search(url):
         raise refused("it is too long or contains invalid characters")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise refused("it is malformed") from error
-    scheme = parts.scheme.lower()
-    if scheme not in _PORTS:
-        raise refused("its scheme must be http or https")
-    if parts.username is not None or parts.password is not None:
-        raise refused("it must not contain a user or password")
-    host = parts.hostname or ""
-    address = _literal(host, is_bracketed="[" in parts.netloc)
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise refused("it must be http(s)://host[:port][/path], without a user")
+    scheme = parts["scheme"].lower()
+    port = int(parts["port"]) if parts["port"] else _PORTS[scheme]
+    if not 1 <= port <= _PORT_MAX:
+        raise refused("its port is out of range")
+    host = (parts["literal"] or parts["host"]).lower()
     return WebhookTarget(
-        url, scheme == "http", host, _PORTS[scheme] if port is None else port, address
+        url, scheme == "http", host, port, _literal(host, is_bracketed=parts["literal"] is not None)
     )
 
 
 def _literal(host: str, *, is_bracketed: bool) -> Address | None:
     try:
-        # A zone names an interface of this machine, which no target of a webhook has.
-        if "%" not in host:
-            return ip_address(host)
-    except ValueError:
-        pass
-    if (
-        is_bracketed
-        or len(host) > _HOST_NAME_CHARACTERS_MAX
-        or _HOST_NAME.fullmatch(host) is None
+        return IPv6Address(host) if is_bracketed else IPv4Address(host)
+    except ValueError as error:
+        if is_bracketed or not _is_name(host):
+            raise refused("its host is malformed") from error
+        return None
+
+
+def _is_name(host: str) -> bool:
+    return (
+        len(host) <= _HOST_NAME_CHARACTERS_MAX
+        and _HOST_NAME.fullmatch(host) is not None
         # 0x7f.1 and 2130706433 are IPv4 addresses to the system's resolver.
-        or _LAST_LABEL_OF_A_NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2])
-    ):
-        raise refused("its host is malformed")
-    return None
+        and _LAST_LABEL_OF_A_NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]) is None
+    )
 
 
 def check_addresses(

@@ -6,7 +6,7 @@ import msgspec
 from pydantic import Field
 
 from app.api.schemas.body import Body
-from app.api.schemas.memory import MemoryBody, memory_body
+from app.api.schemas.memory import memory_body
 from app.services.loading import LoadedFamily
 
 
@@ -28,9 +28,9 @@ class LoadedBody(msgspec.Struct):
     namespace: str | None
     k: int
     count: int
-    memories: list[MemoryBody]
+    memories: list[dict[str, object]]
 
 
 def loaded_body(loaded: LoadedFamily) -> LoadedBody:
-    memories = [memory_body(memory) for memory in loaded.memories]
+    memories: list[dict[str, object]] = [{**memory_body(one)} for one in loaded.memories]
     return LoadedBody(loaded.family, loaded.namespace, loaded.limit, len(memories), memories)

@@ -144,7 +144,7 @@ class ExportBody(msgspec.Struct, omit_defaults=True):
     `next_cursor` is there when `limit` was given and there is more.
     """
 
-    memories: list[MemoryBody]
+    memories: list[dict[str, object]]
     links: list[LinkBody]
     count: int
     exported_at: str
@@ -182,7 +182,7 @@ def cursor_of(position: Position) -> str | None:
 
 def exported_body(page: ExportPage, exported_at: str) -> ExportBody:
     return ExportBody(
-        memories=[memory_body(memory) for memory in page.memories],
+        memories=[{**memory_body(memory)} for memory in page.memories],
         links=[link_body(link) for link in page.links],
         count=len(page.memories),
         exported_at=exported_at,
