@@ -9,7 +9,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from app.domain.errors import AiMemoryError, StoreClosedError
 from app.domain.timestamps import format_instant
@@ -21,11 +21,19 @@ if TYPE_CHECKING:
 
     from app.domain.memory import Memory
     from app.domain.sources import Clock
-    from app.store.protocol import Store
+    from app.store.protocol import Command, Receipt
 
 _LOGGER: Final = logging.getLogger(__name__)
 _ACTOR: Final = "system"
 _ENTRY_ROWS_MAX: Final = 500
+
+
+class Writer(Protocol):
+    """The part of a store that touches need."""
+
+    async def submit(self, command: Command[int]) -> Receipt[int]:
+        """As `Store.submit`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,7 @@ class Touches:
 
     def __init__(
         self,
-        store: Store,
+        store: Writer,
         clock: Clock,
         extensions: Extensions,
         *,

@@ -119,7 +119,7 @@ async def test_pages_of_a_search_follow_each_other(api):
     for number in range(5):
         await stored(api, f"t{number}", f"same word {number}", priority=number + 1)
     seen: list[str] = []
-    cursor = ""
+    cursor: str | None = ""
     while cursor is not None:
         params = {"q": "word", "limit": 2, **({"cursor": cursor} if cursor else {})}
         page = (await api.get(SEARCH, params=params, headers=ALICE)).json()

@@ -142,7 +142,9 @@ def test_each_broken_rule_has_its_own_words_and_names_the_field(check, value, te
         check(value)
 
     assert refused.value.message == text
-    assert len(refused.value.details["fields"]) == 1
+    fields = refused.value.details["fields"]
+    assert isinstance(fields, list)
+    assert len(fields) == 1
 
 
 def test_an_expiry_is_read_in_any_offset_and_kept_in_one_form():
