@@ -12,7 +12,7 @@ MakeNode = Callable[..., Node]
 
 @pytest.fixture
 def make_node(tmp_path: Path) -> Iterator[MakeNode]:
-    """Make nodes at the keyword tier that are not started yet, in a folder of their own or a given."""
+    """Make nodes at the keyword tier, not started yet, in a folder of their own or a given one."""
     made: list[Node] = []
 
     def make(folder: Path | None = None, *arguments: str) -> Node:

@@ -1,4 +1,4 @@
-"""Clients that write to a node as fast as it answers, each with its own account of what it was told.
+"""Clients that write as fast as a node answers, each with an account of what it was told.
 
 A client writes one request after another to memories that nobody else touches. When the node
 dies under a request, the client knows every acknowledged write and one that may or may not

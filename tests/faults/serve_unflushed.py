@@ -12,5 +12,5 @@ from app.store import registry
 from app.store.sqlite.connection import FileOptions
 
 if __name__ == "__main__":
-    registry.FileOptions = functools.partial(FileOptions, synchronous="OFF")  # type: ignore[attr-defined]  # where the registry looks it up
+    registry.FileOptions = functools.partial(FileOptions, synchronous="OFF")  # type: ignore[attr-defined,assignment]  # where the registry looks it up
     sys.exit(run(sys.argv[1:], os.environ))

@@ -1,6 +1,6 @@
 """Writers that each keep their own account of what a store acknowledged."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -73,7 +73,8 @@ class Writer:
             end = self.chance.choice((commands.delete, commands.archive, commands.purge))
             return store.submit(end(chosen))
         if kind == "vector":
-            return store.submit(vector_for(chosen, self.chance))
+            vector = [self.chance.random() + 0.1 for _ in range(DIM)]
+            return store.submit(vector_of(chosen, vector))
         now[chosen] = self._content()
         return store.submit(commands.Change(chosen, {"content": now[chosen]}))
 
@@ -84,14 +85,14 @@ class Writer:
         )
 
 
-def vector_for(memory_id: str, chance: Random) -> Command[None]:
+def vector_of(memory_id: str, vector: Sequence[float]) -> Command[None]:
     """A vector for whatever the memory says when the command runs."""
-    vector = np.asarray([chance.random() + 0.1 for _ in range(DIM)], "<f2").tobytes()
+    half_floats = np.asarray(vector, "<f2").tobytes()
 
     def draft(view: View) -> Draft:
         found = view.snapshot(memory_id)
         assert found is not None
         made_from = content_hash(found.memory.title, found.memory.content)
-        return drafts.embedding(memory_id, made_from, MODEL, DIM, vector, "system")
+        return drafts.embedding(memory_id, made_from, MODEL, DIM, half_floats, "system")
 
     return commands.Say(draft)

@@ -75,6 +75,7 @@ class VectorSearch:
 
     def open(self, connection: apsw.Connection, progress: Callable[[int, int], None]) -> None:
         """Make the index equal to the table, then keep it so."""
+        self._check_history(connection)
         nos = np.fromiter(
             (
                 cast("int", row[0])
@@ -93,6 +94,19 @@ class VectorSearch:
             self._thread = threading.Thread(target=self._tend, name="vector-index", daemon=True)
             self._thread.start()
             self._wake.set()
+
+    def _check_history(self, connection: apsw.Connection) -> None:
+        """Let go of an index that knows more of the log than the store does.
+
+        It was saved beside another file, or beside this one before it was set back: the same row
+        numbers may by now stand for other vectors.
+        """
+        heads = {
+            cast("str", origin): cast("int", head)
+            for origin, head in connection.execute("SELECT origin, head_seq FROM log_origins")
+        }
+        if any(seq > heads.get(origin, 0) for origin, seq in self._index.seen.items()):
+            self._index.discard("it was saved beside another history of this store")
 
     def note(self, connection: apsw.Connection | None, namespaces: Iterable[str]) -> None:
         """A batch committed. With a connection, catch up here; else the thread does."""

@@ -165,6 +165,18 @@ class VectorIndex:
         """The vector clock of the log that the index reflects."""
         return dict(self._seen)
 
+    def discard(self, reason: str) -> None:
+        """Hold nothing, as if the file had been unusable; `catch_up` fills it again."""
+        _LOGGER.warning(
+            "vector index %s is rebuilt from the stored vectors: %s", self._path, reason
+        )
+        with self._changes, self._lock.exclusive():
+            self._arena = VectorArena(self._arena.dim)
+            self._graph = None
+            self._outside.clear()
+            self._seen.clear()
+        self.rebuild_reason = reason
+
     def mark_seen(self, clock: Mapping[str, int]) -> None:
         """Raise the vector clock to at least `clock`; call after the changes it covers."""
         with self._changes:
