@@ -70,8 +70,8 @@ def test_values_at_the_limits_are_taken_as_they_are(check, value):
             must.source,
             "robot",
             (
-                "invalid source 'robot' — must be one of: user, nhi, claude, hook, api, cli, import,"
-                " consolidation, system, chaos, notify"
+                "invalid source 'robot' — must be one of: user, nhi, claude, hook, api, cli,"
+                " import, consolidation, system, chaos, notify"
             ),
         ),
         (must.tags, ["t"] * 51, "too many tags (max 50)"),
