@@ -2,6 +2,7 @@
 
 import base64
 import json
+from urllib.parse import quote
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -98,6 +99,16 @@ async def test_a_key_is_bound_to_a_registered_agent(api):
     await api.post("/api/v1/agents", json=AGENT)
     memory = (await api.get(f"/api/v1/memories/{made['id']}")).json()["memory"]
     assert memory["metadata"]["agent_pubkey"] == key
+
+
+@pytest.mark.parametrize("agent_id", ["team/planner", "spiffe://domain/a/b"])
+async def test_an_id_with_slashes_is_percent_encoded_in_a_path(api, agent_id):
+    await api.post("/api/v1/agents", json={"agent_id": agent_id, "agent_type": "human"})
+    place = quote(agent_id, safe="")
+
+    reply = await api.put(f"/api/v1/agents/{place}/pubkey", json={"pubkey_b64": public_key()})
+
+    assert reply.json() == {"bound": True, "agent_id": agent_id}
 
 
 @pytest.mark.parametrize(
