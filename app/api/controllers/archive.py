@@ -8,6 +8,13 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from app.api import paging
 from app.api.dependencies import Provided, api_options
 from app.api.request import ApiRequest
+from app.api.schemas.answers import (
+    ArchiveAnswer,
+    ArchiveStatsAnswer,
+    ForgetAnswer,
+    MovedAnswer,
+    answer,
+)
 from app.api.schemas.archive import ArchiveBody, ForgetBody, archived_body, stats_body
 from app.api.schemas.filters import plain
 from app.services.bundle import Services
@@ -23,7 +30,7 @@ class ArchiveController(Controller):
     path = "/api/v1/archive"
     tags = ("Archive",)
 
-    @get("/", summary="List the archive")
+    @get("/", summary="List the archive", responses=answer(200, ArchiveAnswer))
     async def list_archive(
         self,
         services: Provided[Services],
@@ -51,7 +58,7 @@ class ArchiveController(Controller):
             "next_cursor": following,
         }
 
-    @post("/", status_code=200, summary="Archive memories")
+    @post("/", status_code=200, summary="Archive memories", responses=answer(200, MovedAnswer))
     async def archive(
         self,
         data: JSONBody[ArchiveBody],
@@ -91,7 +98,7 @@ class ArchiveController(Controller):
         memory = await services.archive.restore(memory_id, caller)
         return {"restored": True, "id": memory.id}
 
-    @get("/stats", summary="Count the archive")
+    @get("/stats", summary="Count the archive", responses=answer(200, ArchiveStatsAnswer))
     async def stats(
         self, services: Provided[Services], caller: Provided[Caller]
     ) -> dict[str, object]:
@@ -105,7 +112,12 @@ class ForgetController(Controller):
     path = "/api/v1/forget"
     tags = ("Archive",)
 
-    @post("/", status_code=200, summary="Forget memories by filter")
+    @post(
+        "/",
+        status_code=200,
+        summary="Forget memories by filter",
+        responses=answer(200, ForgetAnswer),
+    )
     async def forget(
         self,
         services: Provided[Services],

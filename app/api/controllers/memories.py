@@ -14,6 +14,15 @@ from app.api.dependencies import Provided, api_options, resolve_caller
 from app.api.formats import JSON, chosen_format, toon_response
 from app.api.identity import Claim
 from app.api.request import ApiRequest
+from app.api.schemas.answers import (
+    BulkAnswer,
+    ListAnswer,
+    MemoryFields,
+    PromoteAnswer,
+    ReadAnswer,
+    StoredAnswer,
+    answer,
+)
 from app.api.schemas.filters import FilterQuery, PageQuery, filter_query, page_query
 from app.api.schemas.memories import (
     NO_LLM_WARNING,
@@ -42,7 +51,12 @@ class MemoriesController(Controller):
     path = "/api/v1/memories"
     tags = ("Memories",)
 
-    @post("/", summary="Store a memory", opt={"body_error_status": 400})
+    @post(
+        "/",
+        summary="Store a memory",
+        responses=answer(201, StoredAnswer),
+        opt={"body_error_status": 400},
+    )
     async def store(
         self,
         data: JSONBody[CreateMemoryBody],
@@ -54,7 +68,9 @@ class MemoriesController(Controller):
         stored = await services.memories.store(accepted, _claimed_caller(request, data))
         return stored_body(stored, (NO_LLM_WARNING,) if data.detect_conflicts else ())
 
-    @post("/bulk", status_code=200, summary="Store many memories")
+    @post(
+        "/bulk", status_code=200, summary="Store many memories", responses=answer(200, BulkAnswer)
+    )
     async def bulk(
         self,
         data: JSONBody[list[CreateMemoryBody] | BulkBody],
@@ -69,6 +85,7 @@ class MemoriesController(Controller):
     @get(
         "/",
         summary="List memories",
+        responses=answer(200, ListAnswer),
         dependencies={
             "filters": Provide(filter_query, sync_to_thread=False),
             "asked": Provide(page_query, sync_to_thread=False),
@@ -96,7 +113,7 @@ class MemoriesController(Controller):
         bodies = [memory_body(memory) for memory in page.memories]
         return Response(listed(bodies, page.total, paging.list_cursor(page.following)))
 
-    @get("/{memory_id:str}", summary="Read a memory")
+    @get("/{memory_id:str}", summary="Read a memory", responses=answer(200, ReadAnswer))
     async def read(
         self,
         memory_id: FromPath[str],
@@ -114,7 +131,7 @@ class MemoriesController(Controller):
         }
         return Response(answer, headers={"ETag": f'"{memory.version}"'})
 
-    @put("/{memory_id:str}", summary="Change a memory")
+    @put("/{memory_id:str}", summary="Change a memory", responses=answer(200, MemoryFields))
     async def update(
         self,
         memory_id: FromPath[str],
@@ -151,7 +168,12 @@ class MemoriesController(Controller):
         answer = {"deleted": True, "archived": gone.is_archived}
         return {**answer, "purged": True} if gone.is_purged else answer
 
-    @post("/{memory_id:str}/promote", status_code=200, summary="Keep a memory for good")
+    @post(
+        "/{memory_id:str}/promote",
+        status_code=200,
+        summary="Keep a memory for good",
+        responses=answer(200, PromoteAnswer),
+    )
     async def promote(
         self,
         memory_id: FromPath[str],

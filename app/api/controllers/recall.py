@@ -10,6 +10,7 @@ from app.api.dependencies import Provided, resolve_caller
 from app.api.formats import JSON, chosen_format, toon_response
 from app.api.identity import Claim
 from app.api.request import ApiRequest
+from app.api.schemas.answers import RecallAnswer, answer
 from app.api.schemas.recall import (
     RecallBody,
     recall_query,
@@ -39,6 +40,7 @@ class RecallController(Controller):
     @get(
         "/",
         summary="Recall memories",
+        responses=answer(200, RecallAnswer),
         dependencies={"asked": Provide(recall_query, sync_to_thread=False)},
     )
     async def recall_by_query(
@@ -51,7 +53,7 @@ class RecallController(Controller):
         """As the POST form, with the question in the query string."""
         return await _answer(asked, services, request, accept_provenance)
 
-    @post("/", status_code=200, summary="Recall memories")
+    @post("/", status_code=200, summary="Recall memories", responses=answer(200, RecallAnswer))
     async def recall(
         self,
         data: JSONBody[RecallBody],

@@ -7,6 +7,7 @@ from app.api import paging
 from app.api.dependencies import Provided, api_options
 from app.api.formats import JSON, chosen_format, toon_response
 from app.api.request import ApiRequest
+from app.api.schemas.answers import SearchAnswer, answer
 from app.api.schemas.filters import FilterQuery, filter_query
 from app.api.schemas.search import SearchQuery, found_body, search_query
 from app.domain.toon import Row
@@ -23,6 +24,7 @@ class SearchController(Controller):
     @get(
         "/",
         summary="Search memories",
+        responses=answer(200, SearchAnswer),
         dependencies={
             "filters": Provide(filter_query, sync_to_thread=False),
             "asked": Provide(search_query, sync_to_thread=False),
