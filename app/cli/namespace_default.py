@@ -7,6 +7,9 @@ import subprocess
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from app.domain import validation
+from app.domain.errors import InvalidInputError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,7 +22,7 @@ def default_namespace(configured: str | None, folder: Path) -> str:
     """The first that there is of: the setting, the git origin's name, the folder's name."""
     if configured:
         return configured
-    return _fit(_origin_name(folder)) or _fit(folder.name) or FALLBACK
+    return fitted(_origin_name(folder)) or fitted(folder.name) or FALLBACK
 
 
 def origin_name(address: str) -> str:
@@ -43,7 +46,10 @@ def _origin_name(folder: Path) -> str:
     return origin_name(asked.stdout) if asked.returncode == 0 else ""
 
 
-def _fit(name: str) -> str:
-    """As a namespace of one level; empty if nothing of it can be one."""
-    fitted = _UNFIT.sub("-", name).strip("-")
-    return "" if fitted in {".", ".."} else fitted
+def fitted(name: str) -> str:
+    """The name as a namespace of one level; empty if nothing of it can be one."""
+    candidate = _UNFIT.sub("-", name).strip("-")
+    try:
+        return validation.namespace(candidate)
+    except InvalidInputError:
+        return ""
