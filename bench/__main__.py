@@ -8,10 +8,11 @@ from pathlib import Path
 from bench.machine import describe
 from bench.measurement import MeasurementError, Options
 from bench.registry import MODULES, measurement
-from bench.report import Result, put_section, table, write_json
+from bench.report import Result, page, read_notes, read_results, table, write_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "bench" / "results"
+NOTES = REPOSITORY / "bench" / "notes.toml"
 PAGE = REPOSITORY / "docs" / "PERFORMANCE.md"
 
 
@@ -23,6 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     asked = _parser().parse_args(arguments)
     verdicts = [_measure(name, asked) for name in asked.only or MODULES]
+    if asked.page:
+        text = page(read_results(RESULTS, MODULES), read_notes(NOTES))
+        PAGE.write_text(text, encoding="utf-8")
     return max(verdicts)
 
 
@@ -36,15 +40,15 @@ def _measure(name: str, asked: argparse.Namespace) -> int:
         chosen = measurement(name)
         machine = describe(options.scratch)
         try:
-            result = Result(chosen, options, machine, chosen.run(options))
+            findings = chosen.run(options)
         except MeasurementError as error:
             print(f"cannot be measured: {error}", file=sys.stderr)
             return 2
-    print(table(result.findings))
+    conditions = (options.rows, options.repeats, options.seconds)
+    result = Result(chosen.name, chosen.about, machine, *conditions, findings)
+    print(table(findings))
     print(f"written: {write_json(result, RESULTS).relative_to(REPOSITORY)}")
-    if asked.page:
-        put_section(PAGE, result)
-    return 1 if any(finding.met is False for finding in result.findings) else 0
+    return 1 if any(finding.met is False for finding in findings) else 0
 
 
 def _parser() -> argparse.ArgumentParser:

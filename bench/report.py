@@ -1,91 +1,184 @@
-"""The results for machines (JSON) and for people (a section of docs/PERFORMANCE.md each)."""
+"""Results for machines (a JSON file each) and for people (docs/PERFORMANCE.md, made of them)."""
 
-import json
-import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from bench.machine import Machine
-from bench.measurement import Finding, Measurement, Options
+from bench.measurement import Finding
 
 PREFACE = """# Performance
 
-Every figure is the median of interleaved runs on one machine, smallest and largest beside it.
-Machines are noisy: trust the ratios (unit `x`), whose two sides were taken in the same round, and
-take the rest as an explanation. `make bench` measures all of it again and rewrites the sections
-below; what stands between two markers is generated.
+`make bench` writes this page; the words on missed targets come from `bench/notes.toml`.
+
+How the figures are taken:
+
+- A target is a ratio (unit `x`) of two things measured in the same round on the same machine, or a
+  bound that the size of the store sets (MB, s). Ratios travel to other machines, plain figures do
+  not: they only explain.
+- Contestants take turns, and the median of the rounds' ratios counts, not the ratio of medians.
+- A figure is taken only from runs in which every request succeeded.
+- The baselines (`bench/baseline/`) write the same tables, text index and log row as the node, with
+  rows of the node's own size, through the same settings of SQLite, and do nothing else: no HTTP in
+  the raw loop, no merge, hash or digest anywhere.
+- Durable means durable: `synchronous=FULL` on both sides, on a real disk.
 """
+_SUMMARY_HEAD = (
+    "| metric | against | unit | median (smallest - largest) | target | met |",
+    "| --- | --- | --- | --- | --- | --- |",
+)
+_DETAIL_HEAD = (
+    "| what | unit | median | smallest | largest | target | met |",
+    "| --- | --- | ---: | ---: | ---: | --- | --- |",
+)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one measurement gave, and under which conditions."""
+    """What one measurement gave, and under which conditions; `rows` None is its own choice."""
 
-    measurement: Measurement
-    options: Options
+    name: str
+    about: str
     machine: Machine
+    rows: int | None
+    repeats: int
+    seconds: float
     findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is known of a missed target, by a person.
+
+    Attributes:
+        measurement: Its name.
+        subject: The finding's.
+        best: The best figure seen so far, and on what.
+        profile: Where the time goes.
+        needed: What it would take.
+    """
+
+    measurement: str
+    subject: str
+    best: str
+    profile: str
+    needed: str
+
+
+@dataclass(frozen=True)
+class _Notes:
+    missed: tuple[Note, ...] = ()
 
 
 def write_json(result: Result, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{result.measurement.name}.json"
-    content = {
-        "name": result.measurement.name,
-        "about": result.measurement.about,
-        "machine": asdict(result.machine),
-        "rows": result.options.rows,
-        "repeats": result.options.repeats,
-        "seconds": result.options.seconds,
-        "findings": [_as_json(finding) for finding in result.findings],
-    }
-    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    file = folder / f"{result.name}.json"
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
     return file
 
 
-def _as_json(finding: Finding) -> dict[str, object]:
-    target = finding.target
-    return {
-        "subject": finding.subject,
-        "unit": finding.unit,
-        **asdict(finding.spread),
-        "target": None if target is None else f"{target.sense.value} {target.bound:g}",
-        "met": finding.met,
-    }
+def read_results(folder: Path, names: Iterable[str]) -> list[Result]:
+    """The last result of each measurement that has one, in the order of `names`."""
+    files = (folder / f"{name}.json" for name in names)
+    return [msgspec.json.decode(file.read_bytes(), type=Result) for file in files if file.exists()]
 
 
-def section(result: Result) -> str:
-    """Render one measurement between its markers."""
-    options = result.options
-    conditions = f"{options.repeats} interleaved runs. {result.machine.sentence}."
+def read_notes(file: Path) -> tuple[Note, ...]:
+    found = tomllib.loads(file.read_text(encoding="utf-8"))
+    return msgspec.convert(found, _Notes).missed
+
+
+def page(results: Sequence[Result], notes: Sequence[Note]) -> str:
+    """Render everything."""
+    parts = [PREFACE, "## Targets\n", *_machines(results), "", summary(results), ""]
+    parts += ["## Missed targets\n", *_missed(results, notes)]
+    for result in results:
+        parts += [f"## {result.name}\n", f"{result.about}\n", table(result.findings), ""]
+        parts += [f"{_conditions(result)}.\n"]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def summary(results: Sequence[Result]) -> str:
+    """Every finding that has a target, in one table."""
     return "\n".join(
         [
-            _begin(result.measurement.name),
-            f"## {result.measurement.name}",
-            "",
-            result.measurement.about,
-            "",
-            table(result.findings),
-            "",
-            conditions,
-            _end(result.measurement.name),
+            *_SUMMARY_HEAD,
+            *(
+                _summary_row(result.name, finding)
+                for result in results
+                for finding in result.findings
+                if finding.target is not None
+            ),
         ]
     )
 
 
+def _summary_row(name: str, finding: Finding) -> str:
+    metric, _, against = finding.subject.partition(" / ")
+    spread = finding.spread
+    figures = f"{number(spread.median)} ({number(spread.least)} - {number(spread.most)})"
+    cells = (f"[{name}](#{name}): {metric}", against, finding.unit, figures)
+    return f"| {' | '.join(cells)} | {_bound(finding)} | {_verdict(finding)} |"
+
+
+def _machines(results: Sequence[Result]) -> Iterator[str]:
+    """Say it once where all was taken on one machine; the rate of syncs differs run by run."""
+    sentences = dict.fromkeys(_hardware(result.machine) for result in results)
+    if len(sentences) == 1:
+        yield f"Machine: {next(iter(sentences))}."
+    for result in results if len(sentences) > 1 else ():
+        yield f"- {result.name}: {_hardware(result.machine)}"
+
+
+def _hardware(machine: Machine) -> str:
+    return machine.sentence.partition(": ")[2].rpartition("; ")[0]
+
+
+def _conditions(result: Result) -> str:
+    size = f" {result.rows:,} rows asked for;" if result.rows is not None else ""
+    return (
+        f"{result.machine.day};{size} {result.repeats} interleaved rounds;"
+        f" {result.machine.syncs_per_second:,.0f} fdatasyncs a second on this disk"
+    )
+
+
+def _missed(results: Sequence[Result], notes: Sequence[Note]) -> Iterator[str]:
+    known = {(note.measurement, note.subject): note for note in notes}
+    missed = [(each.name, one) for each in results for one in each.findings if one.met is False]
+    if not missed:
+        yield "None.\n"
+    for name, finding in missed:
+        yield f"### {name}: {finding.subject}\n"
+        yield f"{number(finding.spread.median)} {finding.unit}, target {_bound(finding)}.\n"
+        note = known.get((name, finding.subject))
+        if note is None:
+            yield "Not looked into on this machine.\n"
+            continue
+        yield f"- Best figure: {note.best}"
+        yield f"- Where the time goes: {note.profile}"
+        yield f"- What it would take: {note.needed}\n"
+
+
 def table(findings: Sequence[Finding]) -> str:
-    rows = [
-        "| what | unit | median | smallest | largest | target | met |",
-        "| --- | --- | ---: | ---: | ---: | --- | --- |",
-    ]
+    rows = [*_DETAIL_HEAD]
     for finding in findings:
-        spread, target = finding.spread, finding.target
+        spread = finding.spread
         figures = " | ".join(number(value) for value in (spread.median, spread.least, spread.most))
-        bound = "" if target is None else f"{target.sense.value} {target.bound:g}"
-        verdict = {None: "", True: "yes", False: "**no**"}[finding.met]
-        rows.append(f"| {finding.subject} | {finding.unit} | {figures} | {bound} | {verdict} |")
+        cells = f"{finding.subject} | {finding.unit} | {figures}"
+        rows.append(f"| {cells} | {_bound(finding)} | {_verdict(finding)} |")
     return "\n".join(rows)
+
+
+def _bound(finding: Finding) -> str:
+    target = finding.target
+    return "" if target is None else f"{target.sense.value} {target.bound:g}"
+
+
+def _verdict(finding: Finding) -> str:
+    return {None: "", True: "yes", False: "**no**"}[finding.met]
 
 
 def number(value: float) -> str:
@@ -93,25 +186,3 @@ def number(value: float) -> str:
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def put_section(page: Path, result: Result) -> None:
-    """Replace the measurement's section of the page, or add it at the end."""
-    text = page.read_text(encoding="utf-8") if page.exists() else PREFACE
-    name = result.measurement.name
-    pattern = re.compile(f"{re.escape(_begin(name))}.*?{re.escape(_end(name))}", re.DOTALL)
-    new = section(result)
-    if pattern.search(text):
-        text = pattern.sub(lambda _: new, text)
-    else:
-        text = f"{text.rstrip()}\n\n{new}\n"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text, encoding="utf-8")
-
-
-def _begin(name: str) -> str:
-    return f"<!-- bench:{name} begin -->"
-
-
-def _end(name: str) -> str:
-    return f"<!-- bench:{name} end -->"

@@ -1,6 +1,5 @@
 """Rows to store: memories of about 1 kB of real words, no two alike."""
 
-import json
 import random
 import re
 import uuid
@@ -14,24 +13,23 @@ from examples.stdlib.corpus import iter_docstrings
 CONTENT_CHARACTERS = 1_000
 FRAGMENT_WORDS = 6
 FRAGMENTS_MAX = 20_000
-CREATED_AT = "2026-01-01T00:00:00.000000+00:00"
-METADATA = json.dumps({"agent_id": "local"})
+HASH_BYTES = 32
 NAMESPACE = "bench"
-
-# About what the node keeps beside the text: the registers of its state, and the header of an entry.
-STATE_EXTRA = b"\xa5" * 400
-HEADER = b"\x88" * 160
-HASH = b"\x5a" * 32
 
 
 @dataclass(frozen=True)
 class Row:
-    """One memory, as far as the baselines make one."""
+    """One memory, as far as the baselines make one.
+
+    Attributes:
+        hash: As long and as random as a hash of it, since where a row falls in an index costs time.
+    """
 
     id: str
     title: str
     content: str
     namespace: str
+    hash: bytes
 
 
 @cache
@@ -60,5 +58,7 @@ def make_rows(count: int, seed: int) -> list[Row]:
             length += len(pieces[-1]) + 1
         identifier = str(uuid.UUID(int=chance.getrandbits(128), version=4))
         title = f"{chance.choice(pool)} {seed}-{number}"
-        rows.append(Row(identifier, title, " ".join(pieces), NAMESPACE))
+        rows.append(
+            Row(identifier, title, " ".join(pieces), NAMESPACE, chance.randbytes(HASH_BYTES))
+        )
     return rows

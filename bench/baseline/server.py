@@ -6,7 +6,9 @@
 import argparse
 import asyncio
 import json
+import os
 import queue
+import tempfile
 import threading
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -18,7 +20,8 @@ import msgspec
 import uvicorn
 
 from bench.baseline.raw_writes import RawStore
-from bench.baseline.rows import Row
+from bench.baseline.rows import HASH_BYTES, Row
+from bench.baseline.template import learn
 
 Message = MutableMapping[str, object]
 Receive = Callable[[], Awaitable[Message]]
@@ -49,7 +52,9 @@ class Writer:
 
     def __init__(self, db: Path) -> None:
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._is_ready = threading.Event()
         threading.Thread(target=self._work, args=(db,), daemon=True).start()
+        self._is_ready.wait()
 
     async def write(self, row: Row) -> None:
         loop = asyncio.get_running_loop()
@@ -58,7 +63,9 @@ class Writer:
         await done
 
     def _work(self, db: Path) -> None:
-        store = RawStore(db)
+        with tempfile.TemporaryDirectory(dir=db.parent) as folder:
+            store = RawStore(db, learn(Path(folder) / "template"))
+        self._is_ready.set()
         while True:
             job = self._jobs.get()
             store.commit([job.row])
@@ -93,7 +100,13 @@ class Application:
         except msgspec.DecodeError as error:
             await _answer(send, BAD_REQUEST, json.dumps({"error": str(error)}).encode())
             return
-        row = Row(str(uuid.uuid4()), memory.title, memory.content, memory.namespace)
+        row = Row(
+            str(uuid.uuid4()),
+            memory.title,
+            memory.content,
+            memory.namespace,
+            os.urandom(HASH_BYTES),
+        )
         await self._writer.write(row)
         receipt = {"id": row.id, "tier": "mid", "namespace": row.namespace, "title": row.title}
         await _answer(send, CREATED, msgspec.json.encode(receipt))

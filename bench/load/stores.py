@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.baseline.raw_store import rows_per_second
 from bench.baseline.rows import make_rows
+from bench.baseline.template import learn
 from bench.load.servers import running_baseline, running_node
 from bench.load.wrk import LoadDriver, LoadResult
 from bench.measurement import (
@@ -61,8 +62,9 @@ def _round(number: int, options: Options, driver: LoadDriver) -> Round:
 
 def _raw(folder: Path, number: int, options: Options) -> tuple[float, float]:
     rows = make_rows(options.rows or RAW_ROWS_DEFAULT, number)
-    small = rows_per_second(folder / "raw.db", rows, RAW_BATCH)
-    return small, rows_per_second(folder / "raw-large.db", rows, RAW_BATCH_LARGE)
+    template = learn(folder / "template")
+    small = rows_per_second(folder / "raw.db", template, rows, RAW_BATCH)
+    return small, rows_per_second(folder / "raw-large.db", template, rows, RAW_BATCH_LARGE)
 
 
 def _node(folder: Path, options: Options, driver: LoadDriver) -> dict[int, LoadResult]:

@@ -1,63 +1,70 @@
-"""The performance page: every measurement owns one section and leaves the rest alone."""
+"""The performance page: made of the last results, so a run of one measurement keeps the others."""
 
-import json
+import msgspec
+import pytest
 
 from bench.machine import Machine
-from bench.measurement import Finding, Measurement, Options, Spread, at_least
-from bench.report import Result, number, put_section, table, write_json
+from bench.measurement import Finding, Spread, at_least
+from bench.report import Note, Result, number, page, read_notes, read_results, table, write_json
 
 MACHINE = Machine(
     "A processor", 2, 24.0, "Linux 6 x86_64", "3.11.7", "3.54.1", 4_741.0, "2026-01-01"
 )
+NOTE = Note(
+    "first", "the node / the ruler", "0.49 on another day", "HTTP takes half", "a faster loop"
+)
 
 
-def result(tmp_path, name, median):
-    measurement = Measurement(name, f"About {name}.", lambda _: ())
+def result(name, median):
     findings = (
         Finding("the node / the ruler", "x", Spread(0.4, median, 0.9), at_least(0.5)),
         Finding("the node", "1/s", Spread(900.0, 1_234.5, 2_000.0)),
     )
-    return Result(measurement, Options(tmp_path), MACHINE, findings)
+    return Result(name, f"About {name}.", MACHINE, None, 5, 5.0, findings)
 
 
-def test_the_table_shows_median_ends_target_and_verdict(tmp_path):
-    met, missed = result(tmp_path, "a", 0.52), result(tmp_path, "a", 0.45)
+def test_the_table_shows_median_ends_target_and_verdict():
+    met, missed = result("a", 0.52), result("a", 0.45)
 
     assert "| the node / the ruler | x | 0.52 | 0.40 | 0.90 | >= 0.5 | yes |" in table(met.findings)
     assert "| 0.45 | 0.40 | 0.90 | >= 0.5 | **no** |" in table(missed.findings)
     assert "| the node | 1/s | 1,234 | 900 | 2,000 |  |  |" in table(met.findings)
 
 
-def test_a_section_is_replaced_in_place_and_others_stay(tmp_path):
-    page = tmp_path / "PERFORMANCE.md"
-    put_section(page, result(tmp_path, "first", 0.51))
-    put_section(page, result(tmp_path, "second", 0.61))
-    page.write_text(page.read_text() + "\nWritten by hand.\n")
+def test_the_page_has_one_table_of_all_targets_with_their_baselines():
+    text = page([result("first", 0.51), result("second", 0.61)], [])
 
-    put_section(page, result(tmp_path, "first", 0.71))
-
-    text = page.read_text()
     assert text.startswith("# Performance")
-    assert text.count("## first") == text.count("## second") == 1
-    assert "0.51" not in text
-    assert text.index("0.71") < text.index("## second") < text.index("0.61")
-    assert text.endswith("Written by hand.\n")
-    assert "A processor, 2 cores, 24 GiB" in text
+    row = "| [second](#second): the node | the ruler | x | 0.61 (0.40 - 0.90) | >= 0.5 | yes |"
+    assert row in text
+    assert text.count("A processor, 2 cores, 24 GiB") == 1
+    assert "None." in text
 
 
-def test_the_json_has_what_the_table_has(tmp_path):
-    written = json.loads(write_json(result(tmp_path, "first", 0.45), tmp_path).read_text())
+def test_a_missed_target_is_shown_with_what_is_known_of_it_and_a_met_one_is_not():
+    text = page([result("first", 0.45)], [NOTE])
 
-    assert written["findings"][0] == {
-        "subject": "the node / the ruler",
-        "unit": "x",
-        "least": 0.4,
-        "median": 0.45,
-        "most": 0.9,
-        "target": ">= 0.5",
-        "met": False,
-    }
-    assert written["machine"]["cores"] == 2
+    assert "### first: the node / the ruler" in text
+    assert all(words in text for words in (NOTE.best, NOTE.profile, NOTE.needed))
+    assert NOTE.needed not in page([result("first", 0.55)], [NOTE])
+
+
+def test_results_are_kept_until_they_are_measured_again(tmp_path):
+    first, second = result("first", 0.45), result("second", 0.55)
+    write_json(first, tmp_path)
+    write_json(second, tmp_path)
+
+    write_json(result("second", 0.75), tmp_path)
+
+    assert read_results(tmp_path, ["second", "never", "first"]) == [result("second", 0.75), first]
+
+
+def test_notes_with_a_missing_word_are_refused(tmp_path):
+    file = tmp_path / "notes.toml"
+    file.write_text('[[missed]]\nmeasurement = "first"\nsubject = "x"\n')
+
+    with pytest.raises(msgspec.ValidationError, match="best"):
+        read_notes(file)
 
 
 def test_numbers_have_three_digits_that_matter():
