@@ -38,6 +38,7 @@ from app.services.new_memory import TierLives
 from app.services.portability import PortabilityService
 from app.services.quotas import QuotaService
 from app.services.recall import RecallService, ScopeDefaults
+from app.services.reembed import ReembedService
 from app.services.retrieval import StoreLegs
 from app.services.subscriptions import SubscriptionRules, SubscriptionService
 from app.services.touches import Extensions, Touches
@@ -45,11 +46,13 @@ from app.store.protocol import QuotaLimits, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
 
     from app.bootstrap.embedding import QueryThreads
     from app.config.resolve import Resolution
     from app.config.settings import Settings
     from app.domain.sources import Clock, IdSource
+    from app.recall.embedding.protocol import Embedder
     from app.services.embedding_state import EmbeddingState
     from app.store.sql.filters import MemoryFilter
 
@@ -61,6 +64,7 @@ class Surroundings:
     clock: Clock
     ids: IdSource
     queries: QueryThreads | None
+    documents: tuple[Embedder, Executor] | None
     embedding: Callable[[], EmbeddingState]
 
 
@@ -72,34 +76,30 @@ class Composed:
     touches: Touches
 
 
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What several services are told alike."""
+
+    lives: TierLives
+    limits: QuotaLimits
+    archives: bool
+    """Whether what expires or is deleted leaves a copy in the archive."""
+
+
 def compose(resolution: Resolution, store: Store, around: Surroundings) -> Composed:
     """The services of one node."""
     settings = resolution.settings
     clock, ids = around.clock, around.ids
     metrics = Metrics()
-    lives = TierLives(
-        settings.ttl.short_ttl_secs, settings.ttl.mid_ttl_secs, settings.ttl.long_ttl_secs
-    )
-    limits = QuotaLimits(
-        settings.limits.max_memories_per_day,
-        settings.limits.max_storage_bytes,
-        settings.limits.max_links_per_day,
-    )
-    archives = settings.storage.archive_on_gc
+    rules = _rules(settings)
+    lives, limits, archives = rules.lives, rules.limits, rules.archives
     touches = Touches(
         store, clock, Extensions(settings.ttl.short_extend_secs, settings.ttl.mid_extend_secs)
-    )
-    facts = CapabilityFacts(
-        version=WIRE_VERSION,
-        tier=settings.tier,
-        permissions_mode=settings.permissions.mode,
-        profile=settings.mcp.profile,
-        kg_backend="cte",
     )
     services = Services(
         health=HealthService(store, around.embedding, federation_enabled=False),
         metrics=metrics,
-        capabilities=CapabilityService(store, metrics, around.embedding, facts),
+        capabilities=CapabilityService(store, metrics, around.embedding, _facts(settings)),
         maintenance=MaintenanceService(
             store,
             clock,
@@ -108,15 +108,7 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
             archive_on_gc=archives,
             archive_max_days=settings.storage.archive_max_days,
         ),
-        memories=MemoryService(
-            store,
-            clock,
-            ids,
-            MemoryRules(lives, limits, settings.storage.near_duplicate != "off", archives),
-            Attestation(store, settings.security.require_agent_attestation),
-            ContradictionFinder(store),
-            metrics,
-        ),
+        memories=_memories(settings, store, around, rules, metrics),
         recall=RecallService(
             store,
             _pipeline(settings, store, around),
@@ -126,20 +118,10 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
             _scope_defaults(settings),
         ),
         archive=ArchiveService(store, clock, lives, archive_deleted=archives),
-        agents=AgentService(store, clock),
+        agents=AgentService(store, clock, archive_expired=archives),
         messages=MessageService(store, clock, ids, lives),
-        subscriptions=SubscriptionService(
-            store,
-            clock,
-            ids,
-            SystemRandomness(),
-            SystemResolver(),
-            SubscriptionRules(
-                settings.subscriptions.allow_loopback_webhooks,
-                settings.hooks.subscription.hmac_secret is not None,
-            ),
-        ),
-        portability=PortabilityService(store, clock, ids, limits),
+        subscriptions=_subscriptions(settings, store, around),
+        portability=PortabilityService(store, clock, ids, limits, archive_expired=archives),
         quotas=QuotaService(store, clock, limits),
         loading=LoadingService(store, clock),
         links=_links(settings, store, clock, limits),
@@ -149,8 +131,67 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
         namespaces=NamespaceService(store, clock, archive_deleted=archives),
         consolidation=ConsolidationService(store, clock, ids, lives, archive_deleted=archives),
         disagreements=DisagreementService(store, clock),
+        reembed=_reembed(settings, store, around),
     )
     return Composed(services, touches)
+
+
+def _rules(settings: Settings) -> _Rules:
+    ttl, limits = settings.ttl, settings.limits
+    return _Rules(
+        TierLives(ttl.short_ttl_secs, ttl.mid_ttl_secs, ttl.long_ttl_secs),
+        QuotaLimits(
+            limits.max_memories_per_day, limits.max_storage_bytes, limits.max_links_per_day
+        ),
+        settings.storage.archive_on_gc,
+    )
+
+
+def _facts(settings: Settings) -> CapabilityFacts:
+    return CapabilityFacts(
+        version=WIRE_VERSION,
+        tier=settings.tier,
+        permissions_mode=settings.permissions.mode,
+        profile=settings.mcp.profile,
+        kg_backend="cte",
+    )
+
+
+def _memories(
+    settings: Settings, store: Store, around: Surroundings, rules: _Rules, metrics: Metrics
+) -> MemoryService:
+    return MemoryService(
+        store,
+        around.clock,
+        around.ids,
+        MemoryRules(
+            rules.lives, rules.limits, settings.storage.near_duplicate != "off", rules.archives
+        ),
+        Attestation(store, settings.security.require_agent_attestation),
+        ContradictionFinder(store),
+        metrics,
+    )
+
+
+def _subscriptions(settings: Settings, store: Store, around: Surroundings) -> SubscriptionService:
+    return SubscriptionService(
+        store,
+        around.clock,
+        around.ids,
+        SystemRandomness(),
+        SystemResolver(),
+        SubscriptionRules(
+            settings.subscriptions.allow_loopback_webhooks,
+            settings.hooks.subscription.hmac_secret is not None,
+        ),
+    )
+
+
+def _reembed(settings: Settings, store: Store, around: Surroundings) -> ReembedService | None:
+    if around.documents is None:
+        return None
+    embedder, executor = around.documents
+    return ReembedService(store, around.clock, embedder, settings.embeddings.backend, executor)
 
 
 def _links(settings: Settings, store: Store, clock: Clock, limits: QuotaLimits) -> LinkService:

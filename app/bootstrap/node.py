@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from app.bootstrap.compose import Surroundings, compose
-from app.bootstrap.embedding import QueryThreads, StoreBacklog, choose_embedder
+from app.bootstrap.embedding import QueryThreads, choose_embedder
 from app.bootstrap.sources import SystemClock, SystemDisk, SystemIds, SystemRandomness
 from app.domain.errors import AiMemoryError
 from app.recall.embedding.worker import EmbeddingWorker, WorkerLimits, document_executor
 from app.services.embedding_state import EmbeddingState
+from app.services.reembed import StoreBacklog
 from app.store.registry import StoreOptions, open_store
 from app.store.sqlite.adapter import Sources
 from app.store.sqlite.ownership import SERVE, Owner, StoreLock, take
@@ -118,7 +119,7 @@ async def _running(
     documents = document_executor()
     worker: EmbeddingWorker | None = None
     if embedder is not None:
-        backlog = StoreBacklog(store, embedder.fingerprint)
+        backlog = StoreBacklog(store, embedder.fingerprint, clock)
         limits = WorkerLimits(batch=settings.embeddings.backfill_batch)
         worker = EmbeddingWorker(
             embedder=embedder,
@@ -133,6 +134,7 @@ async def _running(
         clock,
         SystemIds(),
         queries,
+        None if embedder is None else (embedder, documents),
         lambda: embedding_state(built, worker, settings.embeddings.model),
     )
     composed = compose(plan.resolution, store, around)

@@ -144,9 +144,10 @@ class Writer:
                 self._connection.execute("ROLLBACK")
             raise
         batch.committed(flush.changed_digests)
+        # Caches first: whoever has the answer may ask for what it changed.
+        self._after_commit(flush.report)
         for job in standing:
             job.succeed()
-        self._after_commit(flush.report)
 
     @staticmethod
     def _fail(jobs: Sequence[Job], error: Exception) -> None:
