@@ -90,9 +90,13 @@ _AGENT_HEADER: Final[Document] = {
     "in": "header",
     "required": False,
     "description": "Who asks: 1 to 128 of letters, digits and `_ - : @ . /`.",
-    "schema": {"type": "string", "maxLength": 128},
+    "schema": {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9_:@./-]+$"},
     "example": "ai:claude@laptop",
 }
+_ASK_NOBODY: Final = frozenset(
+    {"/metrics", "/api/v1/metrics", "/api/v1/capabilities", "/api/v1/tools/list"}
+)
+"""Routes that answer everybody alike, so they do not look at the header."""
 
 
 def openapi_config(version: str) -> OpenAPIConfig:
@@ -165,10 +169,12 @@ def _complete(operation: Document, path: str, method: str) -> None:
     if "requestBody" in operation:
         statuses.update(_WITH_BODY)
     own = operation["responses"]
+    for reply in own.values():
+        _let_forms_overlap(reply)
     if path == HEALTH_PATH:
         operation["security"] = [{}]
         statuses = {500, 504}
-    else:
+    elif path not in _ASK_NOBODY:
         parameters = operation.setdefault("parameters", [])
         parameters.append({"$ref": "#/components/parameters/AgentId"})
     for status in statuses:
@@ -176,6 +182,14 @@ def _complete(operation: Document, path: str, method: str) -> None:
         if status == HTTPStatus.BAD_REQUEST or str(status) not in own:
             own[str(status)] = {"$ref": f"#/components/responses/Refused{status}"}
     operation["responses"] = dict(sorted(own.items()))
+
+
+def _let_forms_overlap(reply: Document) -> None:
+    """One answer may have several of a route's forms; the framework writes exactly one."""
+    for content in reply.get("content", {}).values():
+        forms = content["schema"].pop("oneOf", None)
+        if forms is not None:
+            content["schema"]["anyOf"] = forms
 
 
 def _refusal(status: int, text: str) -> Document:

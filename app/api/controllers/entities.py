@@ -10,6 +10,7 @@ from litestar.params import JSONBody, QueryParameter
 
 from app.api.dependencies import resolve_caller
 from app.api.request import ApiRequest
+from app.api.schemas.answers import answer
 from app.api.schemas.entities import (
     FoundEntityBody,
     RegisteredEntityBody,
@@ -28,7 +29,7 @@ class EntitiesController(Controller):
     path = "/api/v1/entities"
     tags = ("Knowledge graph",)
 
-    @post("/", summary="Register an entity")
+    @post("/", summary="Register an entity", responses=answer(200, RegisteredEntityBody))
     async def register(
         self,
         data: JSONBody[RegisterEntityBody],

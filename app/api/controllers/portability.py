@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 from litestar.response import Stream
 
+from app.api.schemas.answers import answer
 from app.api.schemas.memory import memory_body
 from app.api.schemas.portability import (
     ExportBody,
@@ -33,7 +34,11 @@ class PortabilityController(Controller):
     path = "/api/v1"
     tags = ("Administration",)
 
-    @get("/export", summary="Export all live memories and their links")
+    @get(
+        "/export",
+        summary="Export all live memories and their links",
+        responses=answer(200, ExportBody),
+    )
     async def export(
         self,
         services: NamedDependency[Services],
