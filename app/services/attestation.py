@@ -29,7 +29,6 @@ AGENT_ATTESTED: Final = "agent_attested"
 
 _WINDOW: Final = timedelta(seconds=300)
 _KEY_BYTES: Final = 32
-_SIGNATURE_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,12 @@ class Attestation:
             if self.required:
                 raise AttestationError("a signature is required", hint="sign with a bound key")
             return row
-        created_at = _signed_time(new.created_at, now)
-        signature = _signature(new.signature)
+        signed_at, signature = _instant(new.created_at), _decoded(new.signature)
+        if abs(now - signed_at) > _WINDOW:
+            raise AttestationError(
+                "created_at lies outside the window of 300 seconds", created_at=new.created_at
+            )
+        created_at = format_instant(signed_at)
         bound = await self._bound_key(agent_id, now)
         if bound is None:
             if self.required:
@@ -99,23 +102,17 @@ def signed_bytes(row: Memory, agent_id: str, created_at: str) -> bytes:
     )
 
 
-def _signature(text: str) -> bytes:
+def _decoded(signature: str) -> bytes:
     try:
-        signature = base64.b64decode(text, validate=True)
+        return base64.b64decode(signature, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidInputError("signature is not base64", fields=["signature"]) from error
-    if len(signature) != _SIGNATURE_BYTES:
-        raise AttestationError("the signature does not verify")
-    return signature
 
 
-def _signed_time(text: str, now: datetime) -> str:
+def _instant(created_at: str) -> datetime:
     try:
-        created_at = parse_instant(text)
+        return parse_instant(created_at)
     except TimestampError as error:
         raise InvalidInputError(
-            f"created_at is not valid RFC3339: '{text}'", fields=["created_at"]
+            f"created_at is not valid RFC3339: '{created_at}'", fields=["created_at"]
         ) from error
-    if abs(now - created_at) > _WINDOW:
-        raise AttestationError("created_at lies outside the window of 300 seconds", created_at=text)
-    return format_instant(created_at)

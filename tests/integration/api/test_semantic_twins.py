@@ -1,5 +1,6 @@
 """`near_duplicate = "sync"`: a text that says the same in other words is refused."""
 
+import asyncio
 import hashlib
 
 import numpy as np
@@ -15,6 +16,7 @@ from app.services.new_memory import NewMemory
 from app.services.semantic_twins import SemanticTwins
 from app.store.protocol import Decided, Needs
 from app.store.schema import migrate
+from app.store.sql.filters import MemoryFilter
 from app.store.sqlite.adapter import Sources, SqliteOptions, SqliteStore
 from app.store.sqlite.connection import FileOptions
 from tests.integration.api.conftest import RandomIds, RealDiskSync, SystemRandomness
@@ -94,6 +96,10 @@ async def test_a_neighbour_with_other_words_is_refused_unless_forced(
     first = await stored(memories, "one", "deploys happen on friday")
     vector = await embedder.embed_query(f"{first.title} {first.content}")
     await vector_store.submit(Embed(first, vector))
+    async with asyncio.timeout(10):  # the index follows commits in a thread of its own
+        chosen = MemoryFilter(now=first.updated_at)
+        while not await vector_store.search_vector(vector, chosen, 1):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0)
 
     with pytest.raises(ConflictError) as refused:
         await stored(memories, "two", "deploys are on fridays")
