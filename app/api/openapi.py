@@ -89,8 +89,8 @@ _AGENT_HEADER: Final[Document] = {
     "name": "X-Agent-Id",
     "in": "header",
     "required": False,
-    "description": "Who asks: 1 to 128 of letters, digits and `_ - : @ . /`.",
-    "schema": {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9_:@./-]+$"},
+    "description": "Who asks: 1 to 128 of letters, digits and `_ - : @ . /`; empty is absent.",
+    "schema": {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9_:@./-]*$"},
     "example": "ai:claude@laptop",
 }
 _ASK_NOBODY: Final = frozenset(
