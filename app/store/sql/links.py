@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from app.store.sql.selects import Record
 
-_IDS_PER_SELECT: Final = 500
+_IDS_PER_SELECT: Final = 2_000
 """Well below the number of parameters that either driver takes."""
 
 _L: Final = memory_links.c
