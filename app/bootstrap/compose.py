@@ -40,6 +40,7 @@ from app.services.quotas import QuotaService
 from app.services.recall import RecallService, ScopeDefaults
 from app.services.reembed import ReembedService
 from app.services.retrieval import StoreLegs
+from app.services.semantic_twins import SemanticTwins
 from app.services.subscriptions import SubscriptionRules, SubscriptionService
 from app.services.touches import Extensions, Touches
 from app.store.protocol import QuotaLimits, Store
@@ -170,6 +171,9 @@ def _memories(
         Attestation(store, settings.security.require_agent_attestation),
         ContradictionFinder(store),
         metrics,
+        SemanticTwins(store, around.queries)
+        if settings.storage.near_duplicate == "sync" and around.queries is not None
+        else None,
     )
 
 

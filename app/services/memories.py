@@ -167,7 +167,9 @@ class MemoryService:
         commands: list[tuple[int, StoreMemory]] = []
         for index, new in enumerate(rows):
             try:
-                commands.append((index, await self._command(self.check(new), caller)))
+                # v0.7.0 never looks for near-duplicates here: whoever sends many means them all.
+                accepted = self.check(new)
+                commands.append((index, await self._command(accepted, caller, guarded=False)))
             except AiMemoryError as error:
                 outcomes[index] = error
             if index % 50 == 49:  # noqa: PLR2004 - a long batch lets other requests in between
@@ -177,13 +179,15 @@ class MemoryService:
             outcomes[index] = _outcome(receipt)
         return [one for one in outcomes if one is not None]
 
-    async def _command(self, accepted: CheckedMemory, caller: Caller) -> StoreMemory:
+    async def _command(
+        self, accepted: CheckedMemory, caller: Caller, *, guarded: bool = True
+    ) -> StoreMemory:
         rules = self._rules
         now = self._clock.now()
         row = row_of(accepted, self._ids.uuid4(), caller.agent_id, now, rules.lives)
         if accepted.new.signature is not None or self._attestation.required:
             row = await self._attestation.apply(row, accepted.new, caller.agent_id, now)
-        guarded = rules.near_duplicates and not accepted.new.force
+        guarded = guarded and rules.near_duplicates and not accepted.new.force
         if guarded and self._twins is not None:
             await self._twins.refuse(row, caller)
         return StoreMemory(

@@ -222,6 +222,19 @@ async def test_bulk_store_takes_models_and_dicts_and_returns_their_ids(sdk, name
     assert titles == ["From a model", "From a dict"]
 
 
+async def test_bulk_store_tells_of_failed_rows_and_keeps_the_others(sdk, namespace):
+    rows = [
+        {"title": "Good", "content": "one", "namespace": namespace},
+        {"title": "", "content": "no title", "namespace": namespace},
+    ]
+
+    outcome = await sdk.client.bulk_store(rows)
+
+    assert (outcome.created, len(outcome.ids)) == (1, 1)
+    assert outcome.errors[0]["index"] == 1
+    assert outcome.errors[0]["error"].startswith("validation failed")
+
+
 async def test_update_changes_what_is_given_and_nothing_else(sdk, namespace):
     identifier = await stored(sdk, namespace, tags=["kept"])
 

@@ -42,6 +42,7 @@ from app.services.caller import Caller
 from app.services.memories import MemoryUpdate
 from app.store.sql.memories import ListPosition
 
+_PYTHON_CLIENT: Final = "ai-memory-python/"
 _VERSION: Final = re.compile(r'(?:W/)?"?(\d{1,18})"?')
 
 
@@ -76,11 +77,18 @@ class MemoriesController(Controller):
         data: JSONBody[list[CreateMemoryBody] | BulkBody],
         services: Provided[Services],
         caller: Provided[Caller],
+        request: ApiRequest,
     ) -> dict[str, object]:
-        """Each row is stored, merged or refused alone; the answer is 200 even if all fail."""
+        """Each row is stored, merged or refused alone; the answer is 200 even if all fail.
+
+        `errors` are texts, as in v0.7.0. The official Python client's model wants objects there,
+        so it gets the failed rows of `results`.
+        """
         rows = data.memories if isinstance(data, BulkBody) else data
         new = [row.new_memory(on_conflict="merge") for row in rows]
-        return bulk_body(await services.memories.store_all(new, caller))
+        outcomes = await services.memories.store_all(new, caller)
+        client = request.headers.get("user-agent", "")
+        return bulk_body(outcomes, errors_as_objects=client.startswith(_PYTHON_CLIENT))
 
     @get(
         "/",

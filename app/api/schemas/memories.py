@@ -181,7 +181,9 @@ def row_class(error: errors.AiMemoryError) -> str:
     )
 
 
-def bulk_body(outcomes: Sequence[StoredMemory | errors.AiMemoryError]) -> dict[str, object]:
+def bulk_body(
+    outcomes: Sequence[StoredMemory | errors.AiMemoryError], *, errors_as_objects: bool = False
+) -> dict[str, object]:
     """v0.7.0's two keys, then what became of each row (http-api 7.3 row 26)."""
     results: list[dict[str, object]] = []
     failures: list[str] = []
@@ -199,7 +201,7 @@ def bulk_body(outcomes: Sequence[StoredMemory | errors.AiMemoryError]) -> dict[s
             )
     return {
         "created": len(ids),
-        "errors": failures,
+        "errors": [one for one in results if "error" in one] if errors_as_objects else failures,
         "ids": ids,
         "results": results,
         "pending": [],

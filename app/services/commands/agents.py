@@ -197,4 +197,4 @@ def _registered(memory_id: str, made: Sequence[Draft]) -> Decided[Agent]:
 
 
 def _text(value: object, absent: str) -> str:
-    return cast("str", value) if isinstance(value, str) else absent
+    return value if isinstance(value, str) else absent

@@ -253,6 +253,15 @@ async def test_conflict_detection_without_a_model_is_said_to_be_off(api):
     assert body["warnings"] == ["detect_conflicts was ignored: no LLM is configured"]
 
 
+async def test_bulk_looks_for_no_near_duplicates(api):
+    texts = ("The kettle is blue.", "the kettle  is blue")
+    rows = [{"title": f"t{number}", "content": text} for number, text in enumerate(texts)]
+
+    reply = await api.post(f"{MEMORIES}/bulk", json=rows, headers=ALICE)
+
+    assert (reply.json()["created"], reply.json()["errors"]) == (2, [])
+
+
 async def test_the_daily_quota_ends_in_429(api, services, store):
     async def next_store(number):
         body = {"title": f"t{number}", "content": f"c{number}", "namespace": "q"}

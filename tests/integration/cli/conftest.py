@@ -1,14 +1,17 @@
 """The command line as processes: on a running node, and on a database that nobody has open."""
 
+import io
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from app.cli.program import run
 from tests.integration.node import REPOSITORY, SERVE_CONFIG, Node, own_environment
 
 COMMAND_SECONDS_MAX = 120.0
@@ -62,10 +65,28 @@ class CommandLine:
         return self("store", "-T", title, "-c", content, "--json", *words).json
 
 
-def command_line(folder: Path, db: Path, tier: str = "keyword") -> CommandLine:
+@dataclass(frozen=True)
+class InProcess(CommandLine):
+    """The same without a new process: the service is imported once for all of its commands."""
+
+    def __call__(self, *words: str, stdin: str = "", cwd: Path | None = None) -> Done:
+        assert cwd is None
+        out, err = io.StringIO(), io.StringIO()
+        start = ["--config", str(self.folder / "config.toml"), "--db", str(self.db)]
+        before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(stdin.encode()))
+        try:
+            with redirect_stdout(out), redirect_stderr(err):
+                code = run([*start, *words], self.environment)
+        finally:
+            sys.stdin = before
+        return Done(code, out.getvalue(), err.getvalue())
+
+
+def command_line(folder: Path, db: Path, kind: type[CommandLine] = CommandLine) -> CommandLine:
+    """Commands on a database of their own."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.toml").write_text(SERVE_CONFIG.format(tier=tier), encoding="utf-8")
-    return CommandLine(folder, db)
+    (folder / "config.toml").write_text(SERVE_CONFIG.format(tier="keyword"), encoding="utf-8")
+    return kind(folder, db)
 
 
 @pytest.fixture(scope="module")
@@ -86,4 +107,4 @@ def cli(running: Node) -> CommandLine:
 @pytest.fixture
 def alone(tmp_path: Path) -> CommandLine:
     """Commands that open the database themselves."""
-    return command_line(tmp_path, tmp_path / "alone.db")
+    return command_line(tmp_path, tmp_path / "alone.db", InProcess)

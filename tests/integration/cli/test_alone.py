@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.integration.cli.conftest import CommandLine, command_line
+from tests.integration.cli.conftest import InProcess, command_line
 from tests.integration.node import Node
 
 
@@ -56,8 +56,8 @@ def test_commands_at_the_same_time_wait_for_one_another(alone):
     assert alone("list", "-n", "n", "--json").json["count"] == 3
 
 
-def test_standard_output_has_results_only(alone):
-    done = alone("stats", "--json")
+def test_a_process_writes_results_and_nothing_else_to_standard_output(tmp_path):
+    done = command_line(tmp_path, tmp_path / "x.db")("stats", "--json")
     assert json.loads(done.out)["total"] == 0
     assert done.err == ""
 
@@ -71,14 +71,14 @@ def test_an_export_imports_into_another_database_with_owners_and_links(alone, tm
     assert set(document) == {"memories", "links", "count", "exported_at"}
     assert (document["count"], len(document["links"])) == (2, 1)
 
-    trusting = command_line(tmp_path / "t", tmp_path / "t" / "t.db")
+    trusting = command_line(tmp_path / "t", tmp_path / "t" / "t.db", InProcess)
     answer = trusting("import", "--trust-source", "--json", stdin=text).json
     assert answer == {"imported": 2, "restamped": 0, "trusted_source": True, "errors": []}
     again = json.loads(trusting("export").out)
     assert again["memories"] == document["memories"]
     assert [link["target_id"] for link in again["links"]] == [two["id"]]
 
-    wary = command_line(tmp_path / "w", tmp_path / "w" / "w.db")
+    wary = command_line(tmp_path / "w", tmp_path / "w" / "w.db", InProcess)
     assert wary("import", "--json", stdin=text).json["restamped"] == 2
     metadata = wary("get", one["id"], "--json").json["memory"]["metadata"]
     assert (metadata["agent_id"], metadata["imported_from_agent_id"]) == ("local", "ann")
@@ -195,7 +195,7 @@ def test_a_damaged_database_is_65_and_left_alone(alone):
 
 
 def test_a_folder_that_is_not_there_is_73(alone):
-    done = CommandLine(alone.folder, alone.folder / "none" / "x.db")("list")
+    done = InProcess(alone.folder, alone.folder / "none" / "x.db")("list")
     assert done.code == 73
     assert "No such file" in done.err
 
