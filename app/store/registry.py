@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from app.domain.sources import DiskSync
     from app.log.epochs import EpochReason
 
 _LOGGER = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def open_store(
     path = options.path
     status = schema.inspect(path)
     if status.kind is schema.SchemaKind.V57_FOREIGN:
-        _keep_a_copy(path, report)
+        _keep_a_copy(path, sources.disk_sync, report)
     schema.migrate(path, lambda sentence: report(sentence, 0, 0))
     file = FileOptions(path, mmap_bytes=options.mmap_bytes)
     with translating():
@@ -81,8 +82,8 @@ def open_store(
     )
 
 
-def _keep_a_copy(path: Path, report: Callable[[str, int, int], None]) -> None:
-    """A v0.7.0 file is copied whole before its first change."""
+def _keep_a_copy(path: Path, disk_sync: DiskSync, report: Callable[[str, int, int], None]) -> None:
+    """A v0.7.0 file is copied whole, and the copy is on the disk, before its first change."""
     copy = path.with_name(path.name + _BACKUP_SUFFIX)
     if copy.exists():
         return
@@ -95,7 +96,10 @@ def _keep_a_copy(path: Path, report: Callable[[str, int, int], None]) -> None:
             connection.pragma("wal_checkpoint(TRUNCATE)")
             connection.close()
         shutil.copyfile(path, temporary)
+        with temporary.open("rb") as file:
+            disk_sync.file(file.fileno())
         temporary.replace(copy)
+        disk_sync.directory(path.absolute().parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         if error.errno == errno.ENOSPC:

@@ -1,7 +1,6 @@
 """Files that were copied, set back or mixed up: a node never numbers on where a twin did, and
 never answers from a cache of something else."""
 
-import asyncio
 import shutil
 from pathlib import Path
 
@@ -29,9 +28,8 @@ async def write_one(path: Path, memory_id: str, vector: tuple[float, ...], seed:
     store = open_store(FileOptions(path), seed)
     await store.submit(commands.Put(commands.memory(memory_id)))
     await store.submit(vector_of(memory_id, vector))
-    async with asyncio.timeout(30):
-        while not (await store.status()).vectors:  # until then its index is not worth saving
-            await asyncio.sleep(0)
+    while not (await store.status()).vectors:
+        pass  # until then its index is not worth saving; each look waits for a reader's thread
     await store.close()
     assert path.with_name(path.name + ".vectors").exists()
     return store.identity.origin

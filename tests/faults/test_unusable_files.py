@@ -4,9 +4,8 @@ import asyncio
 import hashlib
 import shutil
 import sqlite3
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -18,6 +17,7 @@ from app.cli.program import run
 from app.store import schema
 from app.store.sqlite.connection import FileOptions
 from tests.contract.store import conftest as commands
+from tests.faults.mounts import read_only, small_disk
 from tests.faults.stores import open_store
 
 ROWS = 60
@@ -139,22 +139,6 @@ def test_damage_behind_a_sound_schema_is_named_and_left_alone(
     assert digest(database) == before
 
 
-@contextmanager
-def read_only(path: Path) -> Iterator[None]:
-    """A bind mount that refuses writes even to root."""
-    mount("--bind", str(path), str(path))
-    try:
-        mount("-o", "remount,ro,bind", str(path))
-        yield
-    finally:
-        subprocess.run(["umount", str(path)], check=True)
-
-
-def mount(*arguments: str) -> None:
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"this test mounts file systems, as root: {done.stderr}"
-
-
 def test_a_read_only_file_is_named_and_left_alone(
     database: Path, capfd: pytest.CaptureFixture[str]
 ):
@@ -178,3 +162,26 @@ def test_a_read_only_folder_is_named_and_left_alone(
     assert code == ExitCode.READ_ONLY
     assert str(database) in capfd.readouterr().err
     assert digest(database) == before
+
+
+def test_a_full_disk_at_boot_is_named_and_the_data_left_alone(
+    sound: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    size = sound.stat().st_size
+    with small_disk(tmp_path / "disk", size + 32 * 1024) as disk:
+        database = Path(shutil.copyfile(sound, disk / "node.db"))
+        (disk / "config.toml").write_text('schema_version = 2\ntier = "keyword"\n')
+        fill_up(disk)
+        before = digest(database)
+        start = ["--config", str(disk / "config.toml"), "--db", str(database)]
+        code = run([*start, "serve", "--port", "0"], {"HOME": str(tmp_path)})
+        said = capfd.readouterr().err
+        assert code == ExitCode.DISK_FULL, said
+        assert "full" in said or "space" in said
+        assert digest(database) == before
+
+
+def fill_up(disk: Path) -> None:
+    blocks = iter(lambda: bytes(1_024), None)
+    with (disk / "ballast").open("wb", buffering=0) as file, pytest.raises(OSError, match="space"):
+        file.writelines(blocks)

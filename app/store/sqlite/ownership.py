@@ -7,6 +7,7 @@ text in the file may be stale and is believed only while the lock is held.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -17,7 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from app.domain.errors import StoreOpenError, StoreReadOnlyError
+from app.domain.errors import StoreFullError, StoreOpenError, StoreReadOnlyError
+from app.store.sqlite.errors import translating
 
 _SOCKET_PATH_BYTES_MAX: Final = 100
 """Room in `sockaddr_un` on every Unix (104 to 108 bytes)."""
@@ -50,9 +52,14 @@ class StoreLock:
         self.control_socket = control_socket
 
     def announce(self, owner: Owner) -> None:
-        """Say who we are to those who find the lock held."""
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, (json.dumps(asdict(owner)) + "\n").encode(), 0)
+        """Say who we are to those who find the lock held.
+
+        Raises:
+            StoreUnavailableError: the disk is full.
+        """
+        with translating():
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, (json.dumps(asdict(owner)) + "\n").encode(), 0)
 
     def release(self) -> None:
         """Let go. The file stays: removing it would race with the next owner."""
@@ -88,7 +95,8 @@ def take(database: Path) -> StoreLock:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StoreReadOnlyError(f"cannot write {path}: {error.strerror}") from error
+        kind = StoreFullError if error.errno == errno.ENOSPC else StoreReadOnlyError
+        raise kind(f"cannot write {path}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
