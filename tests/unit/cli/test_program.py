@@ -18,36 +18,12 @@ from app.domain.errors import (
 from tests.unit.cli.help_pages import SNAPSHOT, render
 
 ROOT = Path(__file__).resolve().parents[3]
-REQUIRED = [
-    "serve",
-    "store",
-    "recall",
-    "search",
-    "list",
-    "get",
-    "update",
-    "delete",
-    "promote",
-    "forget",
-    "link",
-    "namespaces",
-    "stats",
-    "gc",
-    "archive",
-    "export",
-    "import",
-    "backup",
-    "restore",
-    "reembed",
-    "doctor",
-    "agents",
-    "namespace",
-    "config",
-    "quota-status",
-    "capabilities",
-    "schema-init",
-    "completions",
-]
+REQUIRED = {
+    *("serve", "store", "recall", "search", "list", "get", "update", "delete", "promote"),
+    *("forget", "link", "namespaces", "namespace", "agents", "archive", "stats", "gc"),
+    *("quota-status", "capabilities", "export", "import", "backup", "restore", "reembed"),
+    *("doctor", "config", "schema-init", "completions"),
+}
 
 
 def test_every_help_page_is_as_reviewed():
