@@ -1,7 +1,8 @@
 """Natural questions made from the first sentences of real docstrings, the same on every run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from bench.measurement import MeasurementError
 from bench.textcorpus import Chunk
 
 FRAMES = (
@@ -44,3 +45,25 @@ def questions(chunks: Iterable[Chunk], count: int) -> list[str]:
         if len(asked) == count:
             break
     return list(asked.values())
+
+
+def fresh(asked: Sequence[str], count: int, round_number: int) -> list[str]:
+    """`count` questions that no other round asks in the same words, so that no cache knows them.
+
+    Raises:
+        MeasurementError: There are too few for that many rounds.
+    """
+    lap, shift = divmod(round_number, len(FRAMES))
+    chosen = asked[lap * count : (lap + 1) * count]
+    if not chosen:
+        raise MeasurementError(f"too few questions for round {round_number + 1}")
+    return [_reframed(question, shift) for question in chosen]
+
+
+def _reframed(question: str, shift: int) -> str:
+    for number, frame in enumerate(FRAMES):
+        head, _, tail = frame.partition("{}")
+        if question.startswith(head) and question.endswith(tail):
+            body = question.removeprefix(head).removesuffix(tail)
+            return FRAMES[(number + shift) % len(FRAMES)].format(body)
+    raise MeasurementError(f"not a question of ours: {question}")

@@ -12,6 +12,7 @@ MODULES = {
     "vector-index": "bench.vector_index",
     "stores": "bench.load.stores",
     "embedding-behind": "bench.load.embedding_behind",
+    "recall": "bench.recall",
     "text-leg": "bench.textleg",
     "fusion": "bench.fusion",
 }

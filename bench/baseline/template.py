@@ -53,12 +53,12 @@ class Template:
     quotas: tuple[tuple[Value, ...], ...]
 
 
-def store_command(row: Row, now: datetime, owner: str = AGENT) -> StoreMemory:
+def store_command(row: Row, now: datetime, tier: str = "mid") -> StoreMemory:
     """What `POST /api/v1/memories` of this row submits on a node with the settings of `serve`."""
-    accepted = checked(NewMemory(row.title, row.content, namespace=row.namespace), now)
+    accepted = checked(NewMemory(row.title, row.content, tier, row.namespace), now)
     return StoreMemory(
-        memory=row_of(accepted, row.id, owner, now, TierLives()),
-        caller=Caller(owner),
+        memory=row_of(accepted, row.id, AGENT, now, TierLives()),
+        caller=Caller(AGENT),
         on_conflict="error",
         limits=QuotaLimits(None, None, None),
         text_key=equal_text_key(row.content),

@@ -18,17 +18,24 @@ POLL_SECONDS = 0.05
 
 
 @contextmanager
-def running_node(folder: Path, tier: str = "keyword") -> Iterator[str]:
-    """Run a node with the settings of `make serve` on a new database, and yield its URL."""
+def started_node(folder: Path, tier: str = "keyword") -> Iterator[Node]:
+    """Run a node with the settings of `make serve` on the database in `folder`, or a new one."""
     node = Node(folder, SERVE_CONFIG.format(tier=tier))
     try:
         try:
             node.start()
         except NodeError as error:
             raise MeasurementError(str(error)) from error
-        yield node.url
+        yield node
     finally:
         node.close()
+
+
+@contextmanager
+def running_node(folder: Path, tier: str = "keyword") -> Iterator[str]:
+    """As `started_node`, for who only needs its URL."""
+    with started_node(folder, tier) as node:
+        yield node.url
 
 
 @contextmanager
