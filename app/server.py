@@ -13,9 +13,10 @@ import logging
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import httpx
+import uvloop
 
 from app.api.listener import bind, control_surface, make_server
 from app.api.options import ApiOptions
@@ -27,7 +28,7 @@ from app.store.sqlite.ownership import COMMAND, SERVE, OwnedElsewhereError, read
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from pathlib import Path
 
     from litestar import Litestar
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from app.bootstrap.node import Node
     from app.config.resolve import Resolution
 
+T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
 
 CONTROL_URL: Final = "http://ai-memory"
@@ -65,6 +67,12 @@ class ServeOptions:
     host: str = "127.0.0.1"
     port: int = 9077
     grace_seconds: int = 30
+
+
+def run(main: Coroutine[object, object, T]) -> T:
+    """Run a coroutine on the event loop that serves fastest here."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
 
 
 def is_loopback(host: str) -> bool:

@@ -80,9 +80,10 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The node's REST interface, in JSON."""
+    """The node's REST interface, in JSON. `is_running` is one that serves others, too."""
 
     transport: Transport
+    is_running: bool = False
 
     def call(
         self, method: str, path: str, *, query: Query | None = None, body: Body | None = None
@@ -135,7 +136,7 @@ def connect(session: Session) -> Iterator[Node]:
         # What the lock file says may be stale; that somebody listens there is not.
         if transport.is_open():
             with transport:
-                yield Node(transport)
+                yield Node(transport, is_running=True)
             return
     with _in_place(session) as own:
         yield Node(own)

@@ -9,6 +9,7 @@ import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 # FTS5's own words: bare, they would be operators (http-api 3.3).
@@ -26,6 +27,8 @@ _LONG_WORD_LETTERS: Final = 11
 # Unicode categories that no reader sees: controls, formats (zero-width, bidi), lone surrogates.
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs"})
 _SENTENCE_END: Final = " .!?;,"
+# A store asks twice for the same text, before and inside its transaction.
+_TEXT_KEYS_KEPT: Final = 128
 
 # English words that carry grammar instead of subject. Also what an apostrophe leaves behind
 # ("don't" is indexed as "don" and "t").
@@ -109,6 +112,7 @@ def title_likeness(left: str, right: str) -> float:
     return len(left_words & right_words) / len(union) if union else 0.0
 
 
+@lru_cache(_TEXT_KEYS_KEPT)
 def equal_text_key(text: str) -> bytes:
     """32 bytes that two texts share when a reader would call them the same.
 

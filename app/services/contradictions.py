@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -10,53 +11,57 @@ from app.domain.errors import StoreUnavailableError
 from app.domain.text import parse_query, title_likeness
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from app.store.protocol import Store
-    from app.store.sql.filters import MemoryFilter
+    from app.store.sql.filters import Viewer
 
 _LIKENESS_MIN: Final = 0.30
 _FOUND_MAX: Final = 5
-_POOL: Final = 20
-_WORDS_MAX: Final = 6
+_WORDS_MAX: Final = 3
 
 
 @dataclass(slots=True)
 class ContradictionFinder:
     """Looks while the write is on its way, and gives up when time or room is out.
 
-    `seconds_max` bounds one search, `searches_max` how many run at once: under load writes go
-    first, and answers come without advice.
+    `seconds_max` bounds one search. With more than `stores_max` stores under way there is none:
+    under load writes go first, and answers come without advice.
     """
 
     store: Store
     seconds_max: float = 0.005
-    searches_max: int = 2
-    _searches: int = field(default=0, init=False)
+    stores_max: int = 4
+    _stores: int = field(default=0, init=False)
 
-    def start(self, title: str, chosen: MemoryFilter) -> asyncio.Task[Sequence[str]] | None:
-        """A search in the read pool, or None when too many are under way."""
-        if self._searches >= self.searches_max:
-            return None
-        self._searches += 1
-        return asyncio.create_task(self._search(title, chosen))
+    @contextmanager
+    def beside(
+        self, title: str, viewer: Viewer, namespace: str, now: str
+    ) -> Iterator[Callable[[], Awaitable[Sequence[str]]]]:
+        """Around one store: gives what to await for the advice once the store is durable."""
+        self._stores += 1
+        task: asyncio.Task[Sequence[str]] | None = None
+        if self._stores <= self.stores_max:
+            task = asyncio.create_task(self._search(title, viewer, namespace, now))
 
-    async def _search(self, title: str, chosen: MemoryFilter) -> Sequence[str]:
+        async def advice() -> Sequence[str]:
+            return () if task is None else await task
+
         try:
-            async with asyncio.timeout(self.seconds_max):
-                return await self._found(title, chosen)
-        except (TimeoutError, StoreUnavailableError):
-            return ()
+            yield advice
         finally:
-            self._searches -= 1
+            self._stores -= 1
+            if task is not None:
+                task.cancel()
 
-    async def _found(self, title: str, chosen: MemoryFilter) -> Sequence[str]:
+    async def _search(self, title: str, viewer: Viewer, namespace: str, now: str) -> Sequence[str]:
         # Long words are the rare ones, near enough, and cost no look at the index.
         words = sorted(parse_query(title).content_words, key=len, reverse=True)[:_WORDS_MAX]
-        hits = await self.store.search_text(" ".join(words), chosen, _POOL, every_term=False)
-        titles = await self.store.titles_of([hit.id for hit in hits])
-        return [
-            hit.id
-            for hit in hits
-            if hit.id in titles and title_likeness(title, titles[hit.id]) >= _LIKENESS_MIN
-        ][:_FOUND_MAX]
+        try:
+            async with asyncio.timeout(self.seconds_max):
+                rows = await self.store.titled_like(words, viewer, namespace, now)
+        except (TimeoutError, StoreUnavailableError):
+            return ()
+        likeness = {row.id: title_likeness(title, row.title) for row in rows}
+        close = [one for one, share in likeness.items() if share >= _LIKENESS_MIN]
+        return sorted(close, key=lambda one: -likeness[one])[:_FOUND_MAX]

@@ -135,22 +135,18 @@ class MemoryService:
             QuotaExceededError: the agent's quota is used up.
         """
         command = await self._command(accepted, caller)
-        chosen = MemoryFilter(
-            now=command.memory.created_at,
-            viewer=caller.viewer(),
-            namespaces=(command.memory.namespace,),
+        row, counted = command.memory, self._metrics.store_total
+        search = self._contradictions.beside(
+            row.title, caller.viewer(), row.namespace, row.created_at
         )
-        search = self._contradictions.start(command.memory.title, chosen)
-        counted = self._metrics.store_total
-        try:
-            receipt = await self._store.submit(command)
-        except BaseException:
-            counted.labels(command.memory.tier, "error").inc()
-            if search is not None:
-                search.cancel()
-            raise
-        counted.labels(command.memory.tier, "ok").inc()
-        return _stored(receipt, () if search is None else await search)
+        with search as advice:
+            try:
+                receipt = await self._store.submit(command)
+            except BaseException:
+                counted.labels(row.tier, "error").inc()
+                raise
+            counted.labels(row.tier, "ok").inc()
+            return _stored(receipt, await advice())
 
     async def store_all(
         self, rows: Sequence[NewMemory], caller: Caller

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from app.log.projection import Snapshot
     from app.log.registers import Cells
     from app.log.state import EntityKey
-    from app.store.sql.filters import MemoryFilter
+    from app.store.sql.filters import MemoryFilter, Viewer
     from app.store.sql.selects import SqlValue
 
 T = TypeVar("T")
@@ -182,6 +182,14 @@ class ScoredId:
 
 
 @dataclass(frozen=True, slots=True)
+class TitledId:
+    """A row and its title."""
+
+    id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What one recall's row leaves behind, to be coalesced into a touch."""
 
@@ -273,6 +281,12 @@ class Store(
         self, query: str, chosen: MemoryFilter, limit: int, *, every_term: bool
     ) -> Sequence[ScoredId]:
         """Keyword hits by BM25, best first; `every_term` joins the terms with AND."""
+
+    @abstractmethod
+    async def titled_like(
+        self, words: Sequence[str], viewer: Viewer, namespace: str, now: str
+    ) -> Sequence[TitledId]:
+        """Some newest rows whose title holds one of a few words; cheap, unranked, bounded."""
 
     @abstractmethod
     async def search_vector(

@@ -10,7 +10,7 @@ from litestar.di import Provide
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from app.api import paging
-from app.api.dependencies import Provided, api_options, resolve_caller
+from app.api.dependencies import Provided, api_options, resolve_caller, services_of
 from app.api.formats import JSON, chosen_format, toon_response
 from app.api.identity import Claim
 from app.api.request import ApiRequest
@@ -61,10 +61,10 @@ class MemoriesController(Controller):
     async def store(
         self,
         data: JSONBody[CreateMemoryBody],
-        services: Provided[Services],
         request: ApiRequest,
     ) -> dict[str, object]:
         """Durable on this node when it answers; 409 when the title is taken."""
+        services = services_of(request)
         accepted = services.memories.check(data.new_memory())
         stored = await services.memories.store(accepted, _claimed_caller(request, data))
         return stored_body(stored, (NO_LLM_WARNING,) if data.detect_conflicts else ())

@@ -6,7 +6,7 @@ from litestar import Controller, Response, get, post
 from litestar.di import Provide
 from litestar.params import HeaderParameter, JSONBody
 
-from app.api.dependencies import Provided, resolve_caller
+from app.api.dependencies import Provided, resolve_caller, services_of
 from app.api.formats import JSON, chosen_format, toon_response
 from app.api.identity import Claim
 from app.api.request import ApiRequest
@@ -57,12 +57,11 @@ class RecallController(Controller):
     async def recall(
         self,
         data: JSONBody[RecallBody],
-        services: Provided[Services],
         request: ApiRequest,
         accept_provenance: AcceptProvenance = None,
     ) -> Answer:
         """The best memories for a context. Each of them counts as accessed, and lives on."""
-        return await _answer(data, services, request, accept_provenance)
+        return await _answer(data, services_of(request), request, accept_provenance)
 
 
 async def _answer(

@@ -11,7 +11,7 @@ from app.cli.connection import connect
 from app.cli.output import emit, memory_line, preview, rows_of
 from app.cli.session import Session, note
 from app.cli.verb import verb
-from app.cli.words import check_tier, split_words
+from app.cli.words import check_tier
 from app.config.values import Tier as NodeTier
 
 if TYPE_CHECKING:
@@ -66,7 +66,11 @@ def recall(session: Session, /, **words: Unpack[RecallWords]) -> None:
     body = _question(words)
     session.resolve({"tier": words["tier"]})
     with connect(session) as node:
+        if words["tier"] and node.is_running:
+            note("note: --tier has no effect on a running node; its own tier answers")
         reply = node.call("POST", "/recall", body=body).body
+    if words["context_tokens"]:
+        note("note: --context-tokens has no effect: recall weighs CONTEXT alone")
     names = ("memories", "count", "mode", "tokens_used", "budget_tokens", "meta")
     memories = rows_of(reply.get("memories"))
     if not memories:
@@ -95,8 +99,6 @@ def _question(words: RecallWords) -> dict[str, Json]:
         body["limit"] = min(words["limit"], RECALL_MAX)
     if words["kind"]:
         body["kinds"] = words["kind"]
-    if words["context_tokens"]:
-        body["context_tokens"] = list(split_words(words["context_tokens"]))
     return body
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
 from app.cli.progress import Progress
@@ -39,7 +37,7 @@ def serve(session: Session, host: str, port: int, shutdown_grace_secs: int) -> N
         resolution, session.database, host, port, grace_seconds=shutdown_grace_secs
     )
     with Progress() as progress:
-        asyncio.run(
+        server.run(
             server.serve(
                 options,
                 progress.report,

@@ -231,10 +231,6 @@ class MemoryReads(Selects):
         )
         return bool(found)
 
-    async def titles_of(self, ids: Sequence[str]) -> Mapping[str, str]:
-        """The titles of those of `ids` that exist."""
-        return await self._texts(memories.c.title, ids)
-
     async def contents_of(self, ids: Sequence[str]) -> Mapping[str, str]:
         """The contents of those of `ids` that exist."""
         return await self._texts(memories.c.content, ids)

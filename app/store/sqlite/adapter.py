@@ -26,9 +26,10 @@ from app.store.protocol import (
     ScoredId,
     Store,
     StoreStatus,
+    TitledId,
     Unembedded,
 )
-from app.store.sql.filters import MemoryFilter, conditions
+from app.store.sql.filters import MemoryFilter, Viewer, conditions
 from app.store.sqlite.backlog import Backlog
 from app.store.sqlite.backup import copy_database
 from app.store.sqlite.batch import Chain, CommandJob
@@ -43,6 +44,7 @@ from app.store.sqlite.identity import take_identity
 from app.store.sqlite.readers import Readers
 from app.store.sqlite.scrub import ScrubReport, scrub
 from app.store.sqlite.stored import StoredStates, json_array
+from app.store.sqlite.titles import titled_like
 from app.store.sqlite.vector_search import VectorSearch
 from app.store.sqlite.writer import Writer
 from app.store.tables import CURRENT_SCHEMA_VERSION
@@ -336,6 +338,15 @@ class SqliteStore(Store):
             return [ScoredId(hit.id, hit.score) for hit in hits]
 
         return await self._readers.run(search)
+
+    @override
+    async def titled_like(
+        self, words: Sequence[str], viewer: Viewer, namespace: str, now: str
+    ) -> Sequence[TitledId]:
+        """Some newest rows whose title holds one of the words."""
+        return await self._readers.run(
+            lambda connection: titled_like(connection, words, viewer, namespace, now)
+        )
 
     @override
     async def search_vector(
