@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from app.cli.program import run
 from tests.integration.node import REPOSITORY, SERVE_CONFIG, Node, own_environment
@@ -69,6 +70,7 @@ class CommandLine:
 class InProcess(CommandLine):
     """The same without a new process: the service is imported once for all of its commands."""
 
+    @override
     def __call__(self, *words: str, stdin: str = "", cwd: Path | None = None) -> Done:
         assert cwd is None
         out, err = io.StringIO(), io.StringIO()

@@ -5,8 +5,9 @@ import pytest
 from app.cli import diagnosis
 from app.cli.diagnosis import Diagnosis, Section, Severity
 from app.cli.reachability import severity_of
+from app.domain.memory import Json
 
-SOUND = {
+SOUND: dict[str, Json] = {
     "total": 3,
     "expiring_soon": 0,
     "links_count": 1,

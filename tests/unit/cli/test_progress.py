@@ -2,6 +2,8 @@
 
 import io
 
+from typing_extensions import override
+
 from app.cli.progress import LINE_SECONDS, Progress
 
 
@@ -18,6 +20,7 @@ class Timer:
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 
+    @override
     def isatty(self) -> bool:
         return True
 
