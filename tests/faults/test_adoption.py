@@ -17,7 +17,7 @@ from tests.faults.stores import faults_of
 from tests.faults.waiting import wait_for
 from tests.fixtures.v57 import write_v57
 
-ROWS = 3_000
+ROWS = 1_000
 Rows = dict[str, str]
 
 
@@ -55,7 +55,7 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
     # The copy may be done between two looks.
     "while-the-copy-is-made": lambda db: any(db.parent.glob("*.v070-backup*")),
     "after-the-copy": lambda db: db.with_name(f"{db.name}.v070-backup").exists(),
-    "while-rows-are-written": lambda db: size(db.with_name(f"{db.name}-wal")) > 1 << 20,
+    "while-rows-are-written": lambda db: size(db.with_name(f"{db.name}-wal")) > 1 << 18,
     "when-it-has-a-name": lambda db: db.with_name(f"{db.name}.node").exists(),
 }
 
