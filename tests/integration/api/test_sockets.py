@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import cast
 
 import httpx
 import msgspec
@@ -12,6 +13,7 @@ from litestar.params import JSONBody
 
 from app.api.options import ApiOptions
 from app.asgi import create_app
+from app.services.bundle import Services
 from tests.integration.api.conftest import RandomIds
 
 LIMIT = 100_000
@@ -31,7 +33,7 @@ async def write(data: JSONBody[Note]) -> Note:
 async def address():
     """Host and port of a served surface with small limits."""
     options = ApiOptions(body_bytes_max=LIMIT, request_timeout_seconds=TIME_LIMIT_SECONDS)
-    app = create_app(None, options, RandomIds(), routes=(write,))
+    app = create_app(cast(Services, None), options, RandomIds(), routes=(write,))
     server = uvicorn.Server(
         uvicorn.Config(app, port=0, log_config=None, lifespan="on", http="httptools")
     )

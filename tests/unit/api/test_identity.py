@@ -1,6 +1,9 @@
 """Who a request's caller is."""
 
+from typing import cast
+
 import pytest
+from litestar.types import Scope
 
 from app.api.identity import CONTROL_MARK, Claim, Identities
 from app.api.options import ApiOptions
@@ -17,7 +20,8 @@ class OneId:
 def resolve(header=None, claimed=None, where=Claim.BODY, scope=None, **options):
     headers = [] if header is None else [(b"x-agent-id", header.encode("latin-1"))]
     identities = Identities(ApiOptions(**options), OneId())
-    return identities.resolve({"headers": headers, **(scope or {})}, claimed, where)
+    whole = cast(Scope, {"headers": headers, **(scope or {})})
+    return identities.resolve(whole, claimed, where)
 
 
 def test_the_header_names_the_caller():

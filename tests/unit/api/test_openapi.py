@@ -1,6 +1,7 @@
 """The OpenAPI document and its page."""
 
 import re
+from typing import cast
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from app.api.options import ApiOptions
 from app.api.reference import render
 from app.api.schemas.body import Body
 from app.asgi import create_app
+from app.services.bundle import Services
 from tests.architecture.source import ROOT
 
 
@@ -37,7 +39,7 @@ async def read(name: FromPath[str]) -> dict[str, str]:
 
 @pytest.fixture
 async def client():
-    app = create_app(None, ApiOptions(), OneId(), routes=(write, read))
+    app = create_app(cast(Services, None), ApiOptions(), OneId(), routes=(write, read))
     async with AsyncTestClient(app) as opened:
         yield opened
 

@@ -1,6 +1,7 @@
 """What the surface refuses, and how: one JSON envelope, the right status, never a bare 500."""
 
 import asyncio
+from typing import cast
 
 import httpx
 import msgspec
@@ -16,6 +17,7 @@ from app.api.schemas.body import Body
 from app.asgi import create_app
 from app.config.secret import Secret
 from app.domain import errors as tree
+from app.services.bundle import Services
 
 JSON = {"content-type": "application/json"}
 LIMIT = 2_000
@@ -120,7 +122,7 @@ class OneId:
 def surface(**options):
     chosen = ApiOptions(body_bytes_max=LIMIT, request_timeout_seconds=0.2, **options)
     # No route here asks for a service.
-    return AsyncTestClient(create_app(None, chosen, OneId(), routes=ROUTES))
+    return AsyncTestClient(create_app(cast(Services, None), chosen, OneId(), routes=ROUTES))
 
 
 @pytest.fixture
