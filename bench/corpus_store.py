@@ -98,6 +98,10 @@ def namespace_of(number: int) -> str:
     return f"bench/{number % NAMESPACES}"
 
 
+def identifier_of(number: int) -> str:
+    return str(uuid.UUID(int=number, version=4))
+
+
 def _kept(row_count: int, embedder: Embedder) -> Path:
     name = f"corpus-{row_count}-"
     folder = KEPT / f"{name}{_key(embedder)}"
@@ -109,7 +113,11 @@ def _kept(row_count: int, embedder: Embedder) -> Path:
     vectors = _real_vectors(min(row_count, EMBEDDED_MAX), embedder)
     partial = KEPT / f"part-{name}{os.getpid()}"
     partial.mkdir(parents=True)
-    asyncio.run(_fill(partial / DATABASE, row_count, vectors, embedder))
+    try:
+        asyncio.run(_fill(partial / DATABASE, row_count, vectors, embedder))
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
     asked = questions(_texts(row_count), QUESTIONS_MAX)
     (partial / QUESTIONS).write_bytes(msgspec.json.encode(asked))
     for leftover in (".lock", ".sock", "-wal", "-shm"):
@@ -135,10 +143,13 @@ def _texts(count: int) -> Iterator[Chunk]:
 
 
 def _row(number: int, chunk: Chunk) -> Row:
-    # Control characters of manual pages are not for titles.
-    title = "".join(letter for letter in chunk.title if letter.isprintable())
-    identifier = str(uuid.UUID(int=number, version=4))
-    return Row(identifier, f"{title} {number}", chunk.content, namespace_of(number), b"")
+    title, content = _clean(chunk.title), _clean(chunk.content)
+    return Row(identifier_of(number), f"{title} {number}", content, namespace_of(number), b"")
+
+
+def _clean(text: str) -> str:
+    """Without the control characters of manual pages, which no memory may hold."""
+    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
 
 
 def _real_vectors(count: int, embedder: Embedder) -> NDArray[np.float32]:

@@ -13,6 +13,9 @@ MODULES = {
     "stores": "bench.load.stores",
     "embedding-behind": "bench.load.embedding_behind",
     "recall": "bench.recall",
+    "filtered": "bench.filtered",
+    "reads": "bench.load.reads",
+    "residence": "bench.residence",
     "text-leg": "bench.textleg",
     "fusion": "bench.fusion",
 }
