@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
+import structlog
 import uvicorn
 from litestar.enums import ScopeType
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.api.errors import encode, envelope
 from app.api.identity import CONTROL_MARK
 
 if TYPE_CHECKING:
@@ -22,14 +26,22 @@ if TYPE_CHECKING:
 
 HEADER_SECONDS_MAX: Final = 20.0
 """How long a client may take to send the head of a request, from its first byte or connection."""
+HEAD_BYTES_MAX: Final = 262_144
+"""Of a request line and headers: more than any address or name may be long."""
 KEEP_ALIVE_SECONDS: Final = 75
 _BACKLOG: Final = 2_048
+_log = structlog.get_logger("ai_memory.api")
 
 
 class TimedProtocol(HttpToolsProtocol):
-    """Closes a connection whose request head does not arrive in time."""
+    """Closes a connection whose request head does not arrive in time, or without an end.
 
+    What never becomes a request is refused here, in the one shape that refusals have.
+    """
+
+    _unread: ClassVar = itertools.count(1)
     _head_deadline: asyncio.TimerHandle | None = None
+    _head_bytes = 0
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base narrows it
@@ -40,7 +52,36 @@ class TimedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._head_deadline is None and self._is_between_requests():
             self._expect_head()
+        self._head_bytes += len(data)
         super().data_received(data)
+        is_endless = self._head_deadline is not None and self._head_bytes > HEAD_BYTES_MAX
+        if is_endless and not self.transport.is_closing():
+            self._refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"the head of the request is larger than {HEAD_BYTES_MAX} bytes",
+            )
+
+    @override
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(HTTPStatus.BAD_REQUEST, "malformed HTTP request")
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        cycle: RequestResponseCycle | None = self.cycle
+        request_id = f"unread-{next(self._unread):x}"
+        _log.warning("request cannot be read", request_id=request_id, reason=message)
+        # In the middle of a reply there is no place for another one.
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            body = encode(envelope(message, {}, request_id))
+            lines = (
+                f"HTTP/1.1 {status.value} {status.phrase}",
+                "content-type: application/json",
+                f"content-length: {len(body)}",
+                f"x-request-id: {request_id}",
+                "connection: close",
+                "\r\n",
+            )
+            self.transport.write("\r\n".join(lines).encode("ascii") + body)
+        self.transport.close()
 
     @override
     def on_headers_complete(self) -> None:
@@ -57,6 +98,7 @@ class TimedProtocol(HttpToolsProtocol):
         return cycle is None or cycle.response_complete
 
     def _expect_head(self) -> None:
+        self._head_bytes = 0
         loop = asyncio.get_running_loop()
         self._head_deadline = loop.call_later(HEADER_SECONDS_MAX, self._cut_off)
 
