@@ -65,9 +65,13 @@ def link_effect(value: Value, stamp: Stamp) -> Effect:
         signature,
         optional_text(link, "attest_level"),
     ]
-    cells = {"life": Written(LIVE, stamp), "facts": Written(facts, stamp)}
-    if link.get("valid_until") is not None:
-        cells["valid_until"] = Written(instant(link, "valid_until"), stamp)
+    until = None if link.get("valid_until") is None else instant(link, "valid_until")
+    # Written even when open: a link made again must not inherit the end of its last life.
+    cells = {
+        "life": Written(LIVE, stamp),
+        "facts": Written(facts, stamp),
+        "valid_until": Written(until, stamp),
+    }
     return Effect(_key(link), cells)
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import ConflictError, StoreClosedError
+from app.domain.memory import MemoryLink
 from app.domain.timestamps import format_instant
+from app.log import drafts
 from app.log.entry import GENESIS_HASH, chain_hash
 from app.store.protocol import Receipt, Store
 from app.store.sql.filters import MemoryFilter
@@ -15,6 +17,7 @@ from tests.contract.store.conftest import (
     START,
     Change,
     Put,
+    Say,
     Stores,
     TurnedClock,
     archive,
@@ -211,3 +214,17 @@ async def test_everything_queued_before_a_close_is_stored(stores: Stores):
     await stores.close(store)
     assert len(await waiting) == 300
     assert len(await titles(stores.open())) == 300
+
+
+async def test_a_link_that_is_made_again_is_open_again(store: SqliteStore, clock: TurnedClock):
+    ends = MemoryLink("m1", "m2", "related_to", clock.text(), valid_from=clock.text())
+    await store.submit_all([Put(memory("m1")), Put(memory("m2"))])
+    for make in (
+        lambda _: drafts.link([ends], "alice"),
+        lambda _: drafts.invalidate(ends, clock.text(), "alice"),
+        lambda _: drafts.unlink([ends], "alice"),
+        lambda _: drafts.link([ends], "alice"),
+    ):
+        await store.submit(Say(make))
+    shown = await store.links_among(["m1", "m2"], "related_to")
+    assert [one.valid_until for one in shown] == [None]

@@ -324,8 +324,10 @@ async def test_a_claim_in_an_update_has_its_own_refusal(api):
 
     assert refusal(reply) == (
         403,
-        ('invalid agent_id: agent_id_body_header_mismatch: body-supplied agent_id "bob" disagrees'
-        ' with authenticated header-resolved id "alice"'),
+        (
+            'invalid agent_id: agent_id_body_header_mismatch: body-supplied agent_id "bob" disagrees'
+            ' with authenticated header-resolved id "alice"'
+        ),
     )
     assert reply.json()["message"] == "body.agent_id must match the X-Agent-Id header"
 
@@ -394,8 +396,10 @@ async def test_a_bulk_store_tells_of_each_row_and_merges_repeated_titles(api):
     assert body["errors"] == [
         "validation failed: row 2: title cannot be empty",
         "forbidden: row 3: caller does not own this memory",
-        ("conflict: already exists: row 4: memory with title 'a' already exists in namespace"
-        " 'global'"),
+        (
+            "conflict: already exists: row 4: memory with title 'a' already exists in namespace"
+            " 'global'"
+        ),
     ]
     assert [row.get("code") for row in body["results"][2:]] == ["INVALID", "NOT_OWNER", "CONFLICT"]
     memory = (await api.get(f"{MEMORIES}/{body['ids'][0]}", headers=ALICE)).json()
