@@ -155,6 +155,7 @@ def make_server(app: ASGIApp, grace_seconds: int, *, unix_socket: Path | None = 
         lifespan="off",
         proxy_headers=False,
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         date_header=False,
