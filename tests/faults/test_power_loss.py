@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+import apsw
 import pytest
 
 from app.log.epochs import EpochReason
@@ -114,6 +115,16 @@ def make_scene(tmp_path: Path) -> Iterator[Callable[..., Scene]]:
         scene.vfs.unregister()
 
 
+def losses_at(folder: Path, cut: Cut) -> list[str]:
+    """What is on the disk after a cut and should not be, or should be and is not."""
+    write_image(cut.image, folder)
+    try:
+        found = read_database(folder / NAME)
+    except apsw.Error as error:
+        return [f"unreadable: {error}"]
+    return losses(found.contents, cut.accounts)
+
+
 async def reopened(folder: Path, seed: int) -> EpochReason:
     """Boot on what was left, hold that all of it fits together and takes writes, and close."""
     store = open_store(FileOptions(folder / NAME), seed)
@@ -127,21 +138,31 @@ async def reopened(folder: Path, seed: int) -> EpochReason:
     return store.identity.reason
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_no_acknowledged_write_is_lost_with_what_was_not_flushed(
-    make_scene: Callable[..., Scene], tmp_path: Path, seed: int
-):
-    scene = make_scene(seed)
+async def cut_and_look(scene: Scene, folder: Path) -> None:
     await scene.run()
     cuts = scene.chosen_cuts()
     assert len(cuts) > CUTS // 2, "the run had too few moments to cut at"
     for number, cut in enumerate(cuts):
-        folder = tmp_path / f"cut-{number}"
-        write_image(cut.image, folder)
-        assert losses(read_database(folder / NAME).contents, cut.accounts) == []
-        reason = await reopened(folder, seed + 100)
+        found = folder / f"cut-{number}"
+        assert losses_at(found, cut) == []
+        reason = await reopened(found, scene.seed + 100)
         if any(account.tried for account in cut.accounts):
             assert reason is EpochReason.UNCHANGED, "who the node is was lost"
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_no_acknowledged_write_is_lost_with_what_was_not_flushed(
+    make_scene: Callable[..., Scene], tmp_path: Path, seed: int
+):
+    await cut_and_look(make_scene(seed), tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(100, 200))
+async def test_no_acknowledged_write_is_lost_in_many_more_runs(
+    make_scene: Callable[..., Scene], tmp_path: Path, seed: int
+):
+    await cut_and_look(make_scene(seed), tmp_path)
 
 
 async def test_power_lost_at_any_step_of_a_boot_costs_neither_writes_nor_identity(
@@ -153,8 +174,7 @@ async def test_power_lost_at_any_step_of_a_boot_costs_neither_writes_nor_identit
     assert len(scene.cuts) > 5
     for number, cut in enumerate(scene.cuts):
         folder = tmp_path / f"cut-{number}"
-        write_image(cut.image, folder)
-        assert losses(read_database(folder / NAME).contents, cut.accounts) == []
+        assert losses_at(folder, cut) == []
         assert await reopened(folder, 200) is EpochReason.UNCHANGED
 
 
@@ -164,9 +184,7 @@ async def test_the_check_finds_what_a_store_that_does_not_flush_loses(
     scene = make_scene(1, synchronous="OFF")
     await scene.run()
     after_the_last_answer = scene.cuts[-2]
-    folder = tmp_path / "cut"
-    write_image(after_the_last_answer.image, folder)
-    assert losses(read_database(folder / NAME).contents, after_the_last_answer.accounts) != []
+    assert losses_at(tmp_path / "cut", after_the_last_answer) != []
 
 
 async def test_the_check_finds_an_identity_that_was_not_flushed(
