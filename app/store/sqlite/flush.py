@@ -344,7 +344,7 @@ class Flush:
             self._connection.execute(_PARK, (json_array(moved),))
         self._make_way([*whole, *fresh])
         _WHOLE_MEMORY.run(self._connection, [row.whole() for row in whole])
-        _NEW_MEMORY.run(self._connection, [row.whole() for row in fresh])
+        _NEW_MEMORY.run_in_fewest(self._connection, [row.whole() for row in fresh])
         _PLAIN_MEMORY.run(self._connection, [row.plain() for row in plain])
         _ARCHIVED.run(
             self._connection,
