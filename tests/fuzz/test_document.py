@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.fuzz.promises import ROUTES_FILE, WITHOUT_FEATURE
+from tests.fuzz.seeds import store_seeds
 from tests.fuzz.sound import assert_sound
 from tests.integration.node import REPOSITORY, Node, own_environment
 
@@ -28,38 +29,6 @@ HARD_TO_PLEASE = {
     "PUT /api/v1/agents/{agent_id}/pubkey",
     "POST /api/v1/links/verify",
 }
-
-
-def store_what_the_settings_name(node: Node) -> None:
-    """Three memories under the ids of the settings file, two of them linked, one archived."""
-    memories = [
-        {
-            "id": f"f0000000-0000-4000-8000-00000000000{number}",
-            "tier": "long",
-            "namespace": "fuzz",
-            "title": f"seed {number}",
-            "content": f"deploys number {number}",
-            "tags": ["seed"],
-            "priority": 5,
-            "confidence": 1.0,
-            "source": "api",
-            "access_count": 0,
-            "created_at": "2026-01-01T00:00:00+00:00",
-            "updated_at": "2026-01-01T00:00:00+00:00",
-        }
-        for number in (1, 2, 3)
-    ]
-    link = {
-        "source_id": memories[0]["id"],
-        "target_id": memories[1]["id"],
-        "relation": "related_to",
-        "created_at": "2026-01-01T00:00:00+00:00",
-    }
-    with httpx.Client(base_url=node.url, trust_env=False) as client:
-        reply = client.post("/api/v1/import", json={"memories": memories, "links": [link]})
-        assert reply.json()["imported"] == 3, reply.text
-        archived = client.post("/api/v1/archive", json={"ids": [memories[2]["id"]]})
-        assert archived.json()["count"] == 1, archived.text
 
 
 def fuzz(node: Node, arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -90,7 +59,7 @@ def routes_of(node: Node) -> set[str]:
 
 
 def assert_the_node_keeps_its_promises(node: Node, arguments: Sequence[str], folder: Path) -> None:
-    store_what_the_settings_name(node)
+    store_seeds(node.url)
     routes = routes_of(node)
 
     run = fuzz(node, arguments, folder)
