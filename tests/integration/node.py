@@ -51,7 +51,9 @@ def free_port() -> int:
 
 def own_environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
     """Build an environment in which no setting of the person who runs the tests is left."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AI_MEMORY_")}
+    # Nodes may keep compiled modules: a suite starts dozens of them.
+    left_out = ("AI_MEMORY_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, "HOME": str(home), "PYTHONUNBUFFERED": "1", **extra}
 
 
