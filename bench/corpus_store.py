@@ -136,10 +136,12 @@ def _key(embedder: Embedder) -> str:
 
 
 def _texts(count: int) -> Iterator[Chunk]:
-    found = list(islice(chunks(count=count), count))
-    if len(found) < count:
-        raise MeasurementError(f"only {len(found)} distinct chunks of text on this machine")
-    return iter(found)
+    made = 0
+    for chunk in chunks(count=count):
+        yield chunk
+        made += 1
+    if made < count:
+        raise MeasurementError(f"only {made} distinct chunks of text on this machine")
 
 
 def _row(number: int, chunk: Chunk) -> Row:
