@@ -283,6 +283,10 @@ class Store(
         """Keyword hits by BM25, best first; `every_term` joins the terms with AND."""
 
     @abstractmethod
+    async def coverages(self, query: str, ids: Sequence[str]) -> Mapping[str, float]:
+        """How much of a question's words given rows hold, 0..1 by the words' weight."""
+
+    @abstractmethod
     async def titled_like(
         self, words: Sequence[str], viewer: Viewer, namespace: str, now: str
     ) -> Sequence[TitledId]:

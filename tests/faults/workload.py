@@ -10,7 +10,7 @@ from app.log import drafts
 from app.log.entry import Draft
 from app.store.protocol import Command, View
 from app.store.sqlite.adapter import SqliteStore
-from app.store.sqlite.flush import content_hash
+from app.store.sqlite.vector_rows import content_hash
 from tests.contract.store import conftest as commands
 
 MODEL = "test-model:4"

@@ -35,9 +35,9 @@ from app.store.sqlite.backup import copy_database
 from app.store.sqlite.batch import Chain, CommandJob
 from app.store.sqlite.common_words import CommonWords
 from app.store.sqlite.connection import FileOptions, open_writer
+from app.store.sqlite.coverage import coverages
 from app.store.sqlite.errors import RETRY_AFTER_SECONDS, translating
 from app.store.sqlite.expiry import CollectJob
-from app.store.sqlite.flush import content_hash
 from app.store.sqlite.foreign import ForeignJob, RetryJob
 from app.store.sqlite.fulltext import search_all, search_any
 from app.store.sqlite.identity import take_identity
@@ -45,6 +45,7 @@ from app.store.sqlite.readers import Readers
 from app.store.sqlite.scrub import ScrubReport, scrub
 from app.store.sqlite.stored import StoredStates, json_array
 from app.store.sqlite.titles import titled_like
+from app.store.sqlite.vector_rows import content_hash
 from app.store.sqlite.vector_search import VectorSearch
 from app.store.sqlite.writer import Writer
 from app.store.tables import CURRENT_SCHEMA_VERSION
@@ -338,6 +339,13 @@ class SqliteStore(Store):
             return [ScoredId(hit.id, hit.score) for hit in hits]
 
         return await self._readers.run(search)
+
+    @override
+    async def coverages(self, query: str, ids: Sequence[str]) -> Mapping[str, float]:
+        """How much of a question given rows hold."""
+        return await self._readers.run(
+            lambda connection: coverages(connection, query, ids, self._common_words)
+        )
 
     @override
     async def titled_like(

@@ -60,6 +60,12 @@ class _Insert:
             connection.execute(self.text(len(chunk)), _flat(chunk))
 
 
+def replacing(keys: Sequence[str], columns: Sequence[str]) -> str:
+    """The suffix that makes an INSERT replace `columns` of a row whose `keys` are there."""
+    changes = ", ".join(f"{one} = excluded.{one}" for one in columns)
+    return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}"
+
+
 def update_text(table: Table, key: str, columns: Sequence[str]) -> _Update:
     """An UPDATE of many rows by key; a row is (key, *values)."""
     unknown = {key, *columns} - set(table.c.keys())
