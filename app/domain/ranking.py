@@ -46,6 +46,7 @@ _SESSION_RING: Final = 50
 COSINE_FLOOR: Final = 0.2  # semantics 5.4: below it a vector says nothing
 
 _COSINE_SPAN_MIN: Final = 0.05
+_REPETITION_WEIGHT: Final = 0.1
 _TIER_IMPORTANCE: Final = {"short": 0.0, "mid": 0.5, "long": 1.0}
 
 
@@ -94,8 +95,9 @@ class Scoring:
 class Candidate:
     """What scoring needs of one row.
 
-    `text_score` is the text leg's (larger is better; None: that leg did not find it), `cosine`
-    the similarity to the query (None: no vector).
+    `text_score` is the text leg's (larger is better; None: that leg did not find it), `coverage`
+    the share of the question that the row's words hold (0..1; None: not asked), `cosine` the
+    similarity to the query (None: no vector).
     """
 
     id: str
@@ -109,6 +111,7 @@ class Candidate:
     content_bytes: int
     text_score: float | None = None
     cosine: float | None = None
+    coverage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +266,8 @@ def _fused(
     scores: list[float] = []
     for candidate in candidates:
         text = text_share(candidate.text_score, best_text)
+        if hybrid and candidate.coverage is not None:
+            text = covered_share(candidate.coverage, text)
         vector = vector_share(candidate.cosine, best_cosine)
         relevance = (text_weight * text + vector_weight * vector) / whole if whole else text
         weight = min(max(scoring.importance_weight, 0.0), 1.0)
@@ -275,6 +280,15 @@ def _fused(
 def text_share(score: float | None, best: float) -> float:
     """0..1: of the best text score in the pool. As in v0.7.0, a best below 1 counts as 1."""
     return max(score or 0.0, 0.0) / max(best, 1.0)
+
+
+def covered_share(coverage: float, text: float) -> float:
+    """0..1: what the row holds of the question; repeated words only decide between equals.
+
+    Beside vectors the best of the pool must not count as a full match: a question in other words
+    than its answer's has a best row too, by chance.
+    """
+    return min(max(coverage, 0.0), 1.0) * (1.0 - _REPETITION_WEIGHT + _REPETITION_WEIGHT * text)
 
 
 def vector_share(cosine: float | None, best: float) -> float:

@@ -22,7 +22,7 @@ from app.domain.ranking import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from app.domain.ranking import Candidate
     from app.domain.sources import Clock
@@ -170,7 +170,7 @@ class RecallPipeline(Generic[Scope]):
                 "the text search did not answer in time", retry_after_seconds=_RETRY_AFTER_SECONDS
             )
         fetching = self._clock.monotonic()
-        candidates = await self._candidates(text, vector)
+        candidates = await self._candidates(request, text, vector)
         fetched = self._clock.monotonic()
         mode = Mode.HYBRID if vector.trace.outcome is Outcome.ANSWERED else Mode.KEYWORD
         ranked = rank(
@@ -233,21 +233,41 @@ class RecallPipeline(Generic[Scope]):
         seconds = self._clock.monotonic() - started
         return _Leg(hits, LegTrace(outcome, len(hits), seconds), vector)
 
-    async def _candidates(self, text: _Leg, vector: _Leg) -> list[Candidate]:
+    async def _candidates(
+        self, request: Request[Scope], text: _Leg, vector: _Leg
+    ) -> list[Candidate]:
         text_scores = {hit.id: hit.score for hit in text.hits}
         cosines = {hit.id: hit.score for hit in vector.hits}
         ids = list(dict.fromkeys([*text_scores, *cosines]))
         if not ids:
             return []
-        rows = await self._fetcher.candidates(ids, vector.vector)
+        rows, covered = await asyncio.gather(
+            self._fetcher.candidates(ids, vector.vector),
+            self._coverages(request, ids, text, vector),
+        )
         return [
             replace(
                 row,
                 text_score=text_scores.get(row.id),
                 cosine=cosines.get(row.id, row.cosine),
+                coverage=covered.get(row.id),
             )
             for row in rows
         ]
+
+    async def _coverages(
+        self, request: Request[Scope], ids: Sequence[str], text: _Leg, vector: _Leg
+    ) -> Mapping[str, float]:
+        """Asked only where fusion weighs words against vectors."""
+        legs = (text.trace.outcome, vector.trace.outcome)
+        fuses = self._scoring.weights is Weights.FUSED and set(legs) == {Outcome.ANSWERED}
+        if not fuses:
+            return {}
+        try:
+            async with asyncio.timeout(self._deadlines.text_seconds):
+                return await self._fetcher.coverages(request.query, ids)
+        except TimeoutError:
+            return {}
 
     async def _budget(self, request: Request[Scope], ranked: Sequence[Ranked]) -> BudgetCut | None:
         if request.budget_tokens is None:

@@ -70,6 +70,10 @@ class Fetcher(Protocol):
         """
         ...
 
+    async def coverages(self, query: str, ids: Sequence[str]) -> Mapping[str, float]:
+        """0..1 of each row that still exists: how much of `query` its words hold, by weight."""
+        ...
+
     async def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
         """What a budget counts of each row."""
         ...

@@ -39,6 +39,9 @@ class StoreLegs:
         cosines = await self.store.cosines(numbers(vector), ids)
         return [replace(row, cosine=cosines.get(row.id)) for row in rows]
 
+    async def coverages(self, query: str, ids: Sequence[str]) -> Mapping[str, float]:
+        return await self.store.coverages(query, ids)
+
     async def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
         """A budget counts contents (http-api 3.3)."""
         return await self.store.contents_of(ids)

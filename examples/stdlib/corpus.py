@@ -41,8 +41,8 @@ class Document:
 
     Attributes:
         name: Qualified by the module that defines it, e.g. `asyncio.tasks.gather`.
-        title: The name, and the signature of what can be called.
-        content: The docstring, unindented.
+        title: The name; with the signature where an earlier object has the same name.
+        content: The docstring, unindented, and last the signature or the bases.
         namespace: `python/stdlib/` and the path of the module.
         kind: `module`, `class`, `function` or `method`.
     """
@@ -78,12 +78,16 @@ def _documents_of(source: Path, path: Path) -> Iterator[Document]:
         (NAMESPACE_ROOT, *module)[: NAMESPACE_SEGMENTS_MAX - NAMESPACE_ROOT.count("/")]
     )
     titles: set[str] = set()
+    signatures: set[str] = set()
     for name, kind, node in _walk(tree, ".".join(module), "module"):
         content = _clean(ast.get_docstring(node) or "")
-        title = _title(name, node)
-        if content and title not in titles:  # Two branches of an `if` may define the same function.
+        signature = _signature(name, node)
+        title = _cut(signature if _cut(name) in titles else name)
+        # Two branches of an `if` may define the same function.
+        if content and title not in titles and signature not in signatures:
             titles.add(title)
-            yield Document(name, title, content, namespace, kind)
+            signatures.add(signature)
+            yield Document(name, title, _with_signature(content, signature, name), namespace, kind)
 
 
 def _walk(node: _Documented, name: str, kind: str) -> Iterator[tuple[str, str, _Documented]]:
@@ -108,13 +112,22 @@ def _branches(statement: ast.If | ast.Try) -> list[ast.stmt]:
     return [*statement.body, *handled, *statement.orelse, *statement.finalbody]
 
 
-def _title(name: str, node: _Documented) -> str:
+def _signature(name: str, node: _Documented) -> str:
+    """The name and what can be passed to it, or a class's bases."""
     if isinstance(node, ast.Module):
-        return _cut(name)
+        return name
     if isinstance(node, ast.ClassDef):
         bases = ", ".join(ast.unparse(base) for base in node.bases)
-        return _cut(_one_line(f"{name}({bases})" if bases else name))
-    return _cut(_one_line(f"{name}({ast.unparse(node.args)})"))
+        return _one_line(f"{name}({bases})" if bases else name)
+    return _one_line(f"{name}({ast.unparse(node.args)})")
+
+
+def _with_signature(content: str, signature: str, name: str) -> str:
+    """Say what it is for first: an embedding model reads only the beginning of a long text."""
+    if signature == name:
+        return content
+    tail = f"\n\n{_cut(signature)}"
+    return _cut_bytes(content, CONTENT_BYTES_MAX - len(tail.encode())) + tail
 
 
 def _cut(title: str) -> str:
@@ -126,4 +139,8 @@ def _one_line(text: str) -> str:
 
 
 def _clean(text: str) -> str:
-    return _UNWANTED.sub("", text).encode()[:CONTENT_BYTES_MAX].decode(errors="ignore").strip()
+    return _cut_bytes(_UNWANTED.sub("", text), CONTENT_BYTES_MAX).strip()
+
+
+def _cut_bytes(text: str, count: int) -> str:
+    return text.encode()[:count].decode(errors="ignore")

@@ -67,6 +67,7 @@ candidates = st.builds(
     content_bytes=st.integers(0, 65_536),
     text_score=st.none() | finite,
     cosine=st.none() | cosines,
+    coverage=st.none() | st.floats(0.0, 1.0),
 )
 pools = st.lists(candidates, max_size=12, unique_by=lambda candidate: candidate.id)
 
@@ -100,6 +101,17 @@ def test_a_nearer_vector_never_costs_a_row_its_place(
     before = [each.id for each in rank(pool, scoring, NOW, hybrid=True)]
     after = [each.id for each in rank([nearer, *pool[1:]], scoring, NOW, hybrid=True)]
     assert after.index(nearer.id) <= before.index(nearer.id)
+
+
+@given(pools.filter(bool), st.floats(0.0, 1.0))
+def test_holding_more_of_the_question_never_costs_a_row_its_place(
+    pool: list[Candidate], gain: float
+) -> None:
+    poor = replace(pool[0], coverage=pool[0].coverage or 0.0)
+    rich = replace(poor, coverage=min((poor.coverage or 0.0) + gain, 1.0))
+    before = [each.id for each in rank([poor, *pool[1:]], Scoring(), NOW, hybrid=True)]
+    after = [each.id for each in rank([rich, *pool[1:]], Scoring(), NOW, hybrid=True)]
+    assert after.index(rich.id) <= before.index(rich.id)
 
 
 @given(pools)
@@ -176,6 +188,18 @@ def test_both_legs_count_in_ours_and_text_counts_more() -> None:
         "text",
         "vector",
     ]
+
+
+def test_beside_vectors_words_count_by_what_they_cover_and_not_by_the_pools_best() -> None:
+    pool = [
+        row("chance", text_score=9.0, coverage=0.2, cosine=0.3),
+        row("meant", text_score=4.0, coverage=0.4, cosine=0.6),
+    ]
+    assert rank(pool, Scoring(), NOW, hybrid=True)[0].id == "meant"
+    assert rank(pool, Scoring(), NOW, hybrid=False)[0].id == "chance"
+    legacy = replace(Scoring.legacy(), half_lives=None)
+    plain = [replace(each, coverage=None) for each in pool]
+    assert rank(pool, legacy, NOW, hybrid=True) == rank(plain, legacy, NOW, hybrid=True)
 
 
 def test_importance_decides_between_equally_relevant_rows_and_not_against_relevance() -> None:

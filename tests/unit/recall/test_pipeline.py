@@ -15,6 +15,7 @@ from app.recall.pipeline import Deadlines, Mode, Outcome, RecallPipeline, Reques
 from app.recall.ports import ScoredId, Vector
 from app.recall.sessions import SessionRings
 from app.recall.tokens import EstimatedTokens
+from app.store.sqlite.coverage import coverages
 from app.store.sqlite.fulltext import search_any
 from app.store.tables.triggers import FULL_TEXT
 
@@ -69,6 +70,7 @@ class Notes:
     connection: apsw.Connection = field(default_factory=lambda: apsw.Connection(":memory:"))
     rows: dict[str, tuple[Candidate, str]] = field(default_factory=dict)
     text_answers: bool = True
+    coverage_answers: bool = True
     meeting: asyncio.Barrier | None = None
 
     def __post_init__(self) -> None:
@@ -119,6 +121,11 @@ class Notes:
     async def candidates(self, ids: Sequence[str], vector: Vector | None) -> Sequence[Candidate]:
         del vector
         return [self.rows[memory_id][0] for memory_id in ids if memory_id in self.rows]
+
+    async def coverages(self, query: str, ids: Sequence[str]) -> Mapping[str, float]:
+        if not self.coverage_answers:
+            await asyncio.Event().wait()
+        return coverages(self.connection, query, ids)
 
     async def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
         return {memory_id: self.rows[memory_id][1] for memory_id in ids}
@@ -174,6 +181,29 @@ async def test_a_row_that_both_legs_find_comes_before_one_that_one_leg_finds(not
     assert answer.rows[0].cosine is not None
     assert {row.id for row in answer.rows[:2]} == {"dog", "hound"}
     assert answer.trace.fused >= 2
+
+
+async def test_one_chance_word_does_not_outrank_what_is_meant(notes: Notes) -> None:
+    # Rare here, so the best row by words; but one of the question's six.
+    notes.add("chance", "Midnight bakery, midnight bread, midnight")
+    question = "my motor stalls abruptly uphill around midnight"
+    answer = await pipeline(notes, Model()).recall(ask(question))
+    assert answer.rows[0].id == "engine"
+
+
+async def test_a_row_found_by_its_vector_is_credited_for_its_words(notes: Notes) -> None:
+    for number in range(40):
+        notes.add(f"crowd{number:02}", "porch porch")
+    answer = await pipeline(notes, Model()).recall(ask("porch puppy"))
+    assert answer.rows[0].id == "dog"
+
+
+async def test_words_weighed_too_late_leave_the_legs_own_scores(notes: Notes) -> None:
+    notes.coverage_answers = False
+    deadlines = Deadlines(text_seconds=0.05)
+    answer = await pipeline(notes, Model(), deadlines=deadlines).recall(ask("dog"))
+    assert answer.rows[0].id == "dog"
+    assert answer.mode is Mode.HYBRID
 
 
 @pytest.mark.parametrize(
