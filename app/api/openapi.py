@@ -155,6 +155,8 @@ def completed(schema: Document) -> Document:
     components["responses"] = {
         f"Refused{status}": _refusal(status, text) for status, text in _REASONS.items()
     }
+    # The paths of one handler come in another order in every process.
+    document["paths"] = dict(sorted(document["paths"].items()))
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if isinstance(operation, dict):

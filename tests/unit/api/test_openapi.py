@@ -105,6 +105,13 @@ def test_the_committed_document_is_current():
     )
 
 
+def test_the_paths_stand_in_one_order():
+    """Else the committed document would be stale in every other process."""
+    paths = list(msgspec.json.decode(render())["paths"])
+
+    assert paths == sorted(paths)
+
+
 @pytest.mark.parametrize("path", ["/schema", "/schema/"])
 async def test_the_page_needs_nothing_from_elsewhere(client, path):
     reply = await client.get(path)
