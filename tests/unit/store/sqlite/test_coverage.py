@@ -94,7 +94,7 @@ def test_new_and_changed_rows_are_read_as_they_are_now(collection: apsw.Connecti
     collection.execute("UPDATE memories SET content = 'bread' WHERE id = 'm1'")
     collection.execute("UPDATE memories SET content = 'a file of bread' WHERE id = 'm2'")
     changed = collection.execute("SELECT rowid FROM memories WHERE id IN ('m1', 'm2')").fetchall()
-    common_words.note_changed(row for (row,) in changed)
+    common_words.note_changed(int(str(row)) for (row,) in changed)
     assert coverages(collection, "file", ["new", "m1", "m2"], common_words) == {
         "new": pytest.approx(1.0),
         "m1": 0.0,
