@@ -53,7 +53,7 @@ VERSION = 1  # of what this file makes of a text
 FORMAT_SOURCES = (
     "app/log",
     "app/store/tables",
-    "app/store/sqlite/flush.py",
+    "app/store/sqlite/rows.py",
     "app/store/sqlite/vector_graph.py",
     "app/store/sqlite/vector_snapshot.py",
     "bench/textcorpus.py",
