@@ -81,7 +81,7 @@ class Scoring:
 
     weights: Weights = Weights.FUSED
     half_lives: HalfLives | None = field(default_factory=HalfLives)
-    text_weight: float = 2.0
+    text_weight: float = 1.5
     vector_weight: float = 1.0
     importance_weight: float = 0.1
 

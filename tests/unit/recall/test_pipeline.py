@@ -330,4 +330,4 @@ async def test_the_trace_says_where_time_and_rows_came_from(notes: Notes) -> Non
     assert trace.text.seconds > 0.0
     assert trace.vector.seconds > 0.0
     assert trace.total_seconds > trace.fetch_seconds > 0.0
-    assert (trace.text_weight, trace.vector_weight) == (2.0, 1.0)
+    assert (trace.text_weight, trace.vector_weight) == (1.5, 1.0)
