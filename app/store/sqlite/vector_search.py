@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 _LOOK_AHEAD: Final = 3
 _CANDIDATES_MIN: Final = 64
+_SPARE: Final = 6
 _SCANNED_ROWS_MAX: Final = 50_000
 _NAMESPACES_CACHED_MAX: Final = 256
 _GROW_STEP: Final = 64
@@ -183,18 +184,25 @@ class VectorSearch:
         """The nearest live rows that the condition lets through."""
         if limit <= 0 or not len(self._index):
             return []
-        wanted = max(_CANDIDATES_MIN, _LOOK_AHEAD * limit)
-        if namespaces:
-            nos = np.concatenate([self._within(connection, one) for one in namespaces])
-            found = self._index.search_allowed(nos, vector, wanted)
-            complete = len(nos) <= wanted
-        else:
-            found = self._index.search(vector, wanted)
-            complete = len(self._index) <= wanted
-        hits = self._allowed(connection, found, condition)
-        if len(hits) >= limit or complete:
-            return hits[:limit]
+        nos = self._all_within(connection, namespaces) if namespaces else None
+        # A row that is not allowed is the exception: look at few more than wanted, then at many.
+        for wanted in (limit + limit // 4 + _SPARE, _LOOK_AHEAD * limit + _CANDIDATES_MIN):
+            if nos is None:
+                found = self._index.search(vector, wanted)
+                complete = len(self._index) <= wanted
+            else:
+                found = self._index.search_allowed(nos, vector, wanted)
+                complete = len(nos) <= wanted
+            hits = self._allowed(connection, found, condition)
+            if len(hits) >= limit or complete:
+                return hits[:limit]
         return self._exhaustive(connection, vector, condition, limit)
+
+    def _all_within(
+        self, connection: apsw.Connection, namespaces: Sequence[str]
+    ) -> NDArray[np.int64]:
+        parts = [self._within(connection, one) for one in namespaces]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _exhaustive(
         self,
