@@ -107,13 +107,14 @@ def _found_common(
     """What the arrays know, and what they cannot know: rows changed or added since."""
     terms = {word: term for term, word in words.items()}
     settled = [row for row in rows if row <= view.tail and row not in view.corrections]
-    wanted = np.array(settled, dtype=np.int32)
+    wanted = np.zeros(view.tail + 1, dtype=np.bool_)
+    wanted[settled] = True
     changed = [row for row in rows if row in view.corrections]
     profiles = read_profiles(connection, Analyser(connection), changed)
     has_newer = any(row > view.tail for row in rows)
     for word, weighted in zip(view.common_words, view.weighted, strict=True):
-        present = np.isin(wanted, weighted.postings.rows)
-        holders = set(wanted[present].tolist())
+        held = weighted.postings.rows
+        holders = set(held[wanted[held]].tolist())
         holders |= {row for row, profile in profiles.items() if terms[word] in profile.occurrences}
         if has_newer:
             holders |= _holders(connection, word, view.tail) & rows
