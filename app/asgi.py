@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from litestar import Litestar
 
+from app.api.controllers.memories import MemoriesController
 from app.api.dependencies import dependencies, make_state
 from app.api.errors import exception_handlers
 from app.api.gate import Gate
+from app.api.hot_store import HotStore
 from app.api.identity import Identities
 from app.api.openapi import openapi_config
 from app.api.request import ApiRequest
@@ -49,5 +51,8 @@ def create_app(
         logging_config=None,  # the framework's own would set the root logger to INFO
         debug=False,
     )
-    app.asgi_handler = Gate(app.asgi_handler, options, ids.uuid4()[:8])
+    handler = app.asgi_handler
+    if MemoriesController in routes:
+        handler = HotStore(handler, app)
+    app.asgi_handler = Gate(handler, options, ids.uuid4()[:8])
     return app

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias, TypeVar, cast
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
+from litestar.types import Scope
 
 from app.api.identity import Claim, Identities
 from app.api.options import ApiOptions
@@ -33,6 +34,18 @@ def make_state(identities: Identities, services: Services) -> State:
     return State({_IDENTITIES: identities, _OPTIONS: identities.options, _SERVICES: services})
 
 
+def state_of(state: State) -> Services:
+    """The services, for what does not pass the framework's routing."""
+    return cast("Services", state[_SERVICES])
+
+
+def resolve_in(
+    state: State, scope: Scope, claimed: str | None = None, where: Claim = Claim.BODY
+) -> Caller:
+    """As `resolve_caller`, for what does not pass the framework's routing."""
+    return cast("Identities", state[_IDENTITIES]).resolve(scope, claimed, where)
+
+
 def resolve_caller(
     request: ApiRequest, claimed: str | None = None, where: Claim = Claim.BODY
 ) -> Caller:
@@ -42,8 +55,7 @@ def resolve_caller(
         InvalidInputError: a malformed or reserved id.
         IdentityMismatchError: the claim is not the authenticated id.
     """
-    identities = cast("Identities", request.app.state[_IDENTITIES])
-    return identities.resolve(request.scope, claimed, where)
+    return resolve_in(request.app.state, request.scope, claimed, where)
 
 
 def api_options(request: ApiRequest) -> ApiOptions:
@@ -56,7 +68,7 @@ def services_of(request: ApiRequest) -> Services:
 
     Injecting `caller` and `services` costs about as much as the rest of a request's routing.
     """
-    return cast("Services", request.app.state[_SERVICES])
+    return state_of(request.app.state)
 
 
 def provide_caller(request: ApiRequest) -> Caller:

@@ -211,6 +211,15 @@ def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     return _response(scope, 500, "internal server error", {})
 
 
+def refusal(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """The answer to an error, for what does not pass the framework."""
+    if isinstance(error, tree.AiMemoryError):
+        return _ours(request, error)
+    if isinstance(error, ApiError):
+        return _edge(request, error)
+    return _fault(request, error)
+
+
 def exception_handlers() -> ExceptionHandlersMap:
     """For the framework: the outermost frame of every request."""
     return {

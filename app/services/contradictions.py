@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LIKENESS_MIN: Final = 0.30
 _FOUND_MAX: Final = 5
-_WORDS_MAX: Final = 3
+_WORDS_MAX: Final = 2
 
 
 @dataclass(slots=True)

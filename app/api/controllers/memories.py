@@ -6,11 +6,13 @@ import re
 from typing import Annotated, Final
 
 from litestar import Controller, Response, delete, get, post, put
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from litestar.types import Scope
 
 from app.api import paging
-from app.api.dependencies import Provided, api_options, resolve_caller, services_of
+from app.api.dependencies import Provided, api_options, resolve_caller, resolve_in, services_of
 from app.api.formats import JSON, chosen_format, toon_response
 from app.api.identity import Claim
 from app.api.request import ApiRequest
@@ -39,7 +41,7 @@ from app.domain.errors import InvalidInputError
 from app.domain.toon import Row
 from app.services.bundle import Services
 from app.services.caller import Caller
-from app.services.memories import MemoryUpdate
+from app.services.memories import MemoryUpdate, StoredMemory
 from app.store.sql.memories import ListPosition
 
 _PYTHON_CLIENT: Final = "ai-memory-python/"
@@ -66,8 +68,8 @@ class MemoriesController(Controller):
         """Durable on this node when it answers; 409 when the title is taken."""
         services = services_of(request)
         accepted = services.memories.check(data.new_memory())
-        stored = await services.memories.store(accepted, _claimed_caller(request, data))
-        return stored_body(stored, (NO_LLM_WARNING,) if data.detect_conflicts else ())
+        caller = claimed_caller(request.scope, request.app.state, data)
+        return store_answer(await services.memories.store(accepted, caller), data)
 
     @post(
         "/bulk", status_code=200, summary="Store many memories", responses=answer(200, BulkAnswer)
@@ -207,16 +209,21 @@ def expected_version(header: str | None) -> int | None:
     return int(found.group(1))
 
 
-def _claimed_caller(request: ApiRequest, data: CreateMemoryBody) -> Caller:
+def store_answer(stored: StoredMemory, data: CreateMemoryBody) -> dict[str, object]:
+    """What a store answers."""
+    return stored_body(stored, (NO_LLM_WARNING,) if data.detect_conflicts else ())
+
+
+def claimed_caller(scope: Scope, state: State, data: CreateMemoryBody) -> Caller:
     """Both places of a create that may claim an identity, each with its own refusal."""
     inline = (data.metadata or {}).get("agent_id")
     if inline is None:
-        return resolve_caller(request, data.agent_id)
+        return resolve_in(state, scope, data.agent_id)
     if not isinstance(inline, str):
         raise InvalidInputError(
             "invalid agent_id: metadata.agent_id must be text", fields=["metadata"]
         )
     if data.agent_id is not None and data.agent_id != inline:
-        resolve_caller(request, data.agent_id)
+        resolve_in(state, scope, data.agent_id)
         raise Claim.METADATA.refusal(inline, data.agent_id)
-    return resolve_caller(request, inline, Claim.METADATA)
+    return resolve_in(state, scope, inline, Claim.METADATA)

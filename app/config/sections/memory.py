@@ -146,7 +146,7 @@ class Storage(Section):
     db_mmap_size_bytes: Annotated[
         NotNegative,
         Key(
-            "How much of the database file SQLite maps into memory.",
+            "How much of the database file a node maps into memory, over all its connections.",
             unit="bytes",
             env=("AI_MEMORY_DB_MMAP_SIZE",),
             on_invalid=OnInvalid.NEXT_LAYER,

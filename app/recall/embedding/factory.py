@@ -57,6 +57,8 @@ class EmbedderChoice:
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     model_dir: Path | None = None
+    graph_kept_at: Path | None = None
+    """Where the local model keeps its rewritten graph: a path to which suffixes are added."""
     timeout_seconds: float = 30.0
 
 
@@ -115,9 +117,9 @@ def _build(choice: EmbedderChoice) -> Embedder:
 
 def _local(choice: EmbedderChoice) -> Embedder:
     if choice.model_dir:
-        embedder = LocalEmbedder(model_in(choice.model_dir))
+        embedder = LocalEmbedder(model_in(choice.model_dir), choice.graph_kept_at)
     else:
-        embedder = LocalEmbedder.packaged()
+        embedder = LocalEmbedder.packaged(choice.graph_kept_at)
     if choice.dim not in (None, embedder.dim):
         raise EmbedderUnavailableError(
             f"the local model has {embedder.dim} dimensions, [embeddings] dim says {choice.dim}"

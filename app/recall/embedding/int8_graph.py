@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import helper, numpy_helper
+
+from app.recall.embedding.int8_probe import (
+    PROBE_SIZE,
+    PROBE_WEIGHT,
+    signed_products_are_exact,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,25 +115,21 @@ def _fuse(product: _Product, *, signed: bool) -> tuple[NodeProto, list[TensorPro
     return node, tensors
 
 
-def _signed_products_are_exact() -> bool:
-    """Whether this processor multiplies uint8 by int8 without saturating.
-
-    x86 without VNNI adds pairs of products in 16 bits and clips them; uint8 weights
-    avoid that, a little slower, and give the same integers. So the choice changes the
-    speed and never a vector (onnxruntime manual, "Quantize ONNX models": U8S8).
-    """
-    size = 64
+def probe_graph() -> bytes:
+    """A product that comes out wrong where uint8 by int8 saturates; see `int8_probe`."""
     node = helper.make_node("MatMulInteger", ["a", "b"], ["c"])
+    weight = np.full((PROBE_SIZE, PROBE_SIZE), PROBE_WEIGHT, np.int8)
     graph = helper.make_graph(
         [node],
         "probe",
-        [helper.make_tensor_value_info("a", onnx.TensorProto.UINT8, [1, size])],
-        [helper.make_tensor_value_info("c", onnx.TensorProto.INT32, [1, size])],
-        [numpy_helper.from_array(np.full((size, size), 127, np.int8), "b")],
+        [helper.make_tensor_value_info("a", onnx.TensorProto.UINT8, [1, PROBE_SIZE])],
+        [helper.make_tensor_value_info("c", onnx.TensorProto.INT32, [1, PROBE_SIZE])],
+        [numpy_helper.from_array(weight, "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    (product,) = session.run(None, {"a": np.full((1, size), 255, np.uint8)})
-    return bool((np.asarray(product) == 255 * 127 * size).all())
+    serialised: bytes = model.SerializeToString()
+    return serialised
+
+
+def _signed_products_are_exact() -> bool:
+    return signed_products_are_exact(probe_graph())

@@ -46,7 +46,8 @@ class SentenceModel:
         """Names what decides a vector: the graph, the tokenizer, our reading of them."""
         digest = hashlib.sha256()
         for path in (self.graph, self.tokenizer):
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
         digest.update(f"{self.pooling} {self.tokens_max} {self.computes_in_int8}".encode())
         return digest.hexdigest()[:12]
 

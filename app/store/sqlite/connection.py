@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUSY_TIMEOUT_MS: Final = 5_000
+READERS: Final = 4
+# Besides the readers: the writer, and the reader of the long background reads.
+_CONNECTIONS: Final = READERS + 2
 _STATEMENTS_CACHED: Final = 256
 _WRITER_CACHE_KIB: Final = 32 * 1024
 _READER_CACHE_KIB: Final = 8 * 1024
@@ -23,8 +26,9 @@ class FileOptions:
     """Where the file is and how it is accessed.
 
     `synchronous` is FULL in every product path: an acknowledged write is on the
-    disk. Only the test that proves it opens a store otherwise. `vfs` names a
-    registered SQLite VFS, for tests that lose what was not synced.
+    disk. Only the test that proves it opens a store otherwise. `mmap_bytes` is
+    shared out among the connections of a store, so that it bounds the process.
+    `vfs` names a registered SQLite VFS, for tests that lose what was not synced.
     """
 
     path: Path
@@ -64,7 +68,7 @@ def open_reader(options: FileOptions, *, makes_views: bool = False) -> apsw.Conn
 
 def _configure(connection: apsw.Connection, options: FileOptions, cache_kib: int) -> None:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    connection.pragma("mmap_size", options.mmap_bytes)
+    connection.pragma("mmap_size", options.mmap_bytes // _CONNECTIONS)
     connection.pragma("cache_size", -cache_kib)
     connection.pragma("temp_store", "MEMORY")
     # Partial state is legal and links are projections: v57's declared keys are not enforced.

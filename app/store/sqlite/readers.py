@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from app.domain.errors import StoreClosedError
-from app.store.sqlite.connection import FileOptions, open_reader
+from app.store.sqlite.connection import READERS, FileOptions, open_reader
 from app.store.sqlite.errors import translating
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from app.store.sql.selects import Record, SqlValue
 
 T = TypeVar("T")
-READERS: Final = 4
 _COMPILED_MAX: Final = 512
 _DIALECT: Final = sqlite_dialect.dialect(paramstyle="qmark")
 

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
     from app.store.sql.filters import Viewer
 
-_ROWS_A_WORD_MAX: Final = 60
+_ROWS_A_WORD_MAX: Final = 20
 _OPEN_SCOPES: Final = ", ".join(f"'{scope}'" for scope in SCOPES[1:])
-# The newest matches only, whatever the word's frequency: no ranking, nothing read twice.
+# The newest matches only, whatever the word's frequency: no ranking, nothing read twice. The cross
+# join keeps them outermost; the planner would scan the namespace.
 _TITLED: Final = (
     "SELECT memories.id, memories.title FROM"  # noqa: S608 - own constants
     f" (SELECT rowid FROM memories_fts WHERE memories_fts MATCH ? ORDER BY rowid DESC"
-    f" LIMIT {_ROWS_A_WORD_MAX}) AS hit JOIN memories ON memories.rowid = hit.rowid"
+    f" LIMIT {_ROWS_A_WORD_MAX}) AS hit CROSS JOIN memories ON memories.rowid = hit.rowid"
     " WHERE memories.namespace = ? AND (memories.expires_at IS NULL OR memories.expires_at > ?)"
     f" AND (? OR memories.scope_idx IN ({_OPEN_SCOPES}) OR memories.agent_id_idx = ?)"
 )
