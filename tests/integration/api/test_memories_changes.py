@@ -325,8 +325,8 @@ async def test_a_claim_in_an_update_has_its_own_refusal(api):
     assert refusal(reply) == (
         403,
         (
-            'invalid agent_id: agent_id_body_header_mismatch: body-supplied agent_id "bob" disagrees'
-            ' with authenticated header-resolved id "alice"'
+            'invalid agent_id: agent_id_body_header_mismatch: body-supplied agent_id "bob"'
+            ' disagrees with authenticated header-resolved id "alice"'
         ),
     )
     assert reply.json()["message"] == "body.agent_id must match the X-Agent-Id header"
