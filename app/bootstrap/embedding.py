@@ -10,14 +10,20 @@ from app.recall.embedding.factory import BuiltEmbedder, EmbedderChoice, build_em
 from app.recall.embedding.query_cache import QueryCache
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from app.config.resolve import Resolution
     from app.recall.embedding.protocol import Embedder, Vector
 
 _QUERY_THREADS: Final = 2
+_GRAPH_SUFFIX: Final = ".graph"
 
 
-def choose_embedder(resolution: Resolution) -> BuiltEmbedder:
-    """Build what the resolved configuration says; loading a local model takes half a second."""
+def choose_embedder(resolution: Resolution, database: Path) -> BuiltEmbedder:
+    """Build what the resolved configuration says; loading a local model takes half a second.
+
+    The rewritten graph of a local model is kept beside the database, as its other caches are.
+    """
     settings = resolution.settings
     chosen = settings.embeddings
     key = resolution.embeddings_key.secret
@@ -30,6 +36,7 @@ def choose_embedder(resolution: Resolution) -> BuiltEmbedder:
             base_url=chosen.base_url,
             api_key=None if key is None else key.reveal(),
             model_dir=chosen.model_dir,
+            graph_kept_at=database.with_name(database.name + _GRAPH_SUFFIX),
         )
     )
     if built.embedder is None:

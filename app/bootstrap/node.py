@@ -84,7 +84,7 @@ async def run_node(plan: NodePlan, report: Callable[[str, int, int], None]) -> A
     try:
         lock.announce(Owner(os.getpid(), plan.role, str(lock.control_socket)))
         # The embedder comes first: its runtime must be loaded before the vector index's.
-        built = choose_embedder(plan.resolution)
+        built = choose_embedder(plan.resolution, plan.database)
         embedder = built.embedder
         sources = Sources(SystemClock(), SystemRandomness(), SystemDisk())
         store = open_store(

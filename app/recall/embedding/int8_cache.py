@@ -60,7 +60,9 @@ def kept_graph(source: Path, revision: str, place: Path) -> Path | None:
         made = msgspec.json.decode(record.read_bytes(), type=_Made)
         _replace(record, msgspec.json.encode(_Record(key, made)))
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
-        _LOGGER.warning("the embedding graph cannot be kept beside the database: %s", error)
+        # The text of a failed process's error is its whole command line.
+        reason = error if isinstance(error, OSError) else type(error).__name__
+        _LOGGER.warning("the embedding graph cannot be kept at %s: %s", place, reason)
         return None
     return graph if _is_good(graph, record, key) else None
 
