@@ -143,6 +143,9 @@ def _load_session(model: SentenceModel, revision: str, kept_at: Path | None) -> 
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Texts differ in length, so a plan of one run's buffers hardly ever serves another and costs
+    # 20 MB after a few long texts; a run is as fast without.
+    options.enable_mem_pattern = False
     graph: str | bytes = str(model.graph)
     if model.computes_in_int8:
         graph = _int8_graph(model.graph, revision, kept_at)
