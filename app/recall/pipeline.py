@@ -22,7 +22,7 @@ from app.domain.ranking import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from app.domain.ranking import Candidate
     from app.domain.sources import Clock
@@ -241,33 +241,18 @@ class RecallPipeline(Generic[Scope]):
         ids = list(dict.fromkeys([*text_scores, *cosines]))
         if not ids:
             return []
-        rows, covered = await asyncio.gather(
-            self._fetcher.candidates(ids, vector.vector),
-            self._coverages(request, ids, text, vector),
-        )
+        # Coverage matters only where fusion weighs words against vectors.
+        legs = {text.trace.outcome, vector.trace.outcome}
+        fuses = self._scoring.weights is Weights.FUSED and legs == {Outcome.ANSWERED}
+        rows = await self._fetcher.candidates(ids, vector.vector, request.query if fuses else None)
         return [
             replace(
                 row,
                 text_score=text_scores.get(row.id),
                 cosine=cosines.get(row.id, row.cosine),
-                coverage=covered.get(row.id),
             )
             for row in rows
         ]
-
-    async def _coverages(
-        self, request: Request[Scope], ids: Sequence[str], text: _Leg, vector: _Leg
-    ) -> Mapping[str, float]:
-        """Asked only where fusion weighs words against vectors."""
-        legs = (text.trace.outcome, vector.trace.outcome)
-        fuses = self._scoring.weights is Weights.FUSED and set(legs) == {Outcome.ANSWERED}
-        if not fuses:
-            return {}
-        try:
-            async with asyncio.timeout(self._deadlines.text_seconds):
-                return await self._fetcher.coverages(request.query, ids)
-        except TimeoutError:
-            return {}
 
     async def _budget(self, request: Request[Scope], ranked: Sequence[Ranked]) -> BudgetCut | None:
         if request.budget_tokens is None:

@@ -63,15 +63,14 @@ class QueryEmbedder(Protocol):
 class Fetcher(Protocol):
     """Reads the rows that the legs found."""
 
-    async def candidates(self, ids: Sequence[str], vector: Vector | None) -> Sequence[Candidate]:
+    async def candidates(
+        self, ids: Sequence[str], vector: Vector | None, query: str | None
+    ) -> Sequence[Candidate]:
         """Ranking's fields of the rows that still exist, in any order, `text_score` None.
 
         With a vector, `cosine` is filled for every row that has a stored one of the same model.
+        With a query, `coverage` is: 0..1, how much of it the row's words hold, by weight.
         """
-        ...
-
-    async def coverages(self, query: str, ids: Sequence[str]) -> Mapping[str, float]:
-        """0..1 of each row that still exists: how much of `query` its words hold, by weight."""
         ...
 
     async def texts(self, ids: Sequence[str]) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.recall.ports import ScoredId
@@ -32,15 +32,10 @@ class StoreLegs:
         hits = await self.store.search_vector(numbers(vector), scope, limit)
         return [ScoredId(hit.id, hit.score) for hit in hits]
 
-    async def candidates(self, ids: Sequence[str], vector: Vector | None) -> Sequence[Candidate]:
-        rows = await self.store.candidates(ids)
-        if vector is None:
-            return rows
-        cosines = await self.store.cosines(numbers(vector), ids)
-        return [replace(row, cosine=cosines.get(row.id)) for row in rows]
-
-    async def coverages(self, query: str, ids: Sequence[str]) -> Mapping[str, float]:
-        return await self.store.coverages(query, ids)
+    async def candidates(
+        self, ids: Sequence[str], vector: Vector | None, query: str | None
+    ) -> Sequence[Candidate]:
+        return await self.store.weighed(ids, None if vector is None else numbers(vector), query)
 
     async def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
         """A budget counts contents (http-api 3.3)."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from app.domain.memory import Memory
+    from app.domain.ranking import Candidate
     from app.log.cursor import VectorClock
     from app.log.entry import Draft, Entry
     from app.log.names import Name
@@ -283,8 +284,13 @@ class Store(
         """Keyword hits by BM25, best first; `every_term` joins the terms with AND."""
 
     @abstractmethod
-    async def coverages(self, query: str, ids: Sequence[str]) -> Mapping[str, float]:
-        """How much of a question's words given rows hold, 0..1 by the words' weight."""
+    async def weighed(
+        self, ids: Sequence[str], vector: Sequence[float] | None, query: str | None
+    ) -> Sequence[Candidate]:
+        """What ranking needs of those of `ids` that exist, in any order, in one read.
+
+        With a vector their cosines are filled, with a query how much of it their words hold.
+        """
 
     @abstractmethod
     async def titled_like(
@@ -297,10 +303,6 @@ class Store(
         self, vector: Sequence[float], chosen: MemoryFilter, limit: int
     ) -> Sequence[ScoredId]:
         """Nearest rows by cosine, best first."""
-
-    @abstractmethod
-    async def cosines(self, vector: Sequence[float], ids: Sequence[str]) -> Mapping[str, float]:
-        """Cosines of given rows, those that have a vector."""
 
     @abstractmethod
     async def snapshot(self, memory_id: str) -> Snapshot | None:

@@ -247,8 +247,7 @@ class MemoryReads(Selects):
         """What ranking needs of those of `ids` that exist, in any order, without leg scores."""
         if not ids:
             return ()
-        rows = await self.select(select(*_RANKED_COLUMNS).where(memories.c.id.in_(ids)))
-        return [_candidate(row) for row in rows]
+        return [candidate_of(row) for row in await self.select(candidates_select(ids))]
 
     async def ids_of(self, chosen: MemoryFilter, limit: int, after: str = "") -> Sequence[str]:
         """Ids that the filter lets through, in their own order, those behind `after`."""
@@ -323,7 +322,13 @@ def _behind(position: ListPosition) -> ColumnElement[bool]:
     )
 
 
-def _candidate(record: Record) -> Candidate:
+def candidates_select(ids: Sequence[str]) -> Select[*tuple[object, ...]]:
+    """Ranking's columns of given rows."""
+    return select(*_RANKED_COLUMNS).where(memories.c.id.in_(ids))
+
+
+def candidate_of(record: Record) -> Candidate:
+    """A row of `candidates_select`, without leg scores."""
     text, number = cast("Mapping[str, str]", record), cast("Mapping[str, int]", record)
     return Candidate(
         id=text["id"],

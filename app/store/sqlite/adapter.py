@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
@@ -30,6 +30,7 @@ from app.store.protocol import (
     Unembedded,
 )
 from app.store.sql.filters import MemoryFilter, Viewer, conditions
+from app.store.sql.memories import candidate_of, candidates_select
 from app.store.sqlite.backlog import Backlog
 from app.store.sqlite.backup import copy_database
 from app.store.sqlite.batch import Chain, CommandJob
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
 
     from app.domain.memory import Memory
+    from app.domain.ranking import Candidate
     from app.domain.sources import Clock, DiskSync, Randomness
     from app.log.epochs import EpochReason
     from app.store.sql.selects import Record
@@ -341,11 +343,29 @@ class SqliteStore(Store):
         return await self._readers.run(search)
 
     @override
-    async def coverages(self, query: str, ids: Sequence[str]) -> Mapping[str, float]:
-        """How much of a question given rows hold."""
-        return await self._readers.run(
-            lambda connection: coverages(connection, query, ids, self._common_words)
-        )
+    async def weighed(
+        self, ids: Sequence[str], vector: Sequence[float] | None, query: str | None
+    ) -> Sequence[Candidate]:
+        """What ranking needs of given rows, in one read."""
+        if not ids:
+            return ()
+        vectors = self._vectors
+        array = None if vector is None else np.asarray(vector, dtype=np.float32)
+
+        def weigh(connection: apsw.Connection) -> list[Candidate]:
+            rows = self._readers.fetch(connection, candidates_select(ids))
+            near: Mapping[str, float] = {}
+            if array is not None and vectors is not None:
+                near = vectors.cosines(connection, array, ids)
+            held: Mapping[str, float] = {}
+            if query is not None:
+                held = coverages(connection, query, ids, self._common_words)
+            return [
+                replace(one, cosine=near.get(one.id), coverage=held.get(one.id))
+                for one in map(candidate_of, rows)
+            ]
+
+        return await self._readers.run(weigh)
 
     @override
     async def titled_like(
@@ -371,15 +391,6 @@ class SqliteStore(Store):
                 connection, query, condition, chosen.namespaces, limit
             )
         )
-
-    @override
-    async def cosines(self, vector: Sequence[float], ids: Sequence[str]) -> Mapping[str, float]:
-        """Cosines of given rows."""
-        vectors = self._vectors
-        if vectors is None:
-            return {}
-        query = np.asarray(vector, dtype=np.float32)
-        return await self._readers.run(lambda connection: vectors.cosines(connection, query, ids))
 
     @override
     async def snapshot(self, memory_id: str) -> Snapshot | None:

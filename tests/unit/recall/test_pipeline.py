@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import apsw
@@ -70,7 +70,6 @@ class Notes:
     connection: apsw.Connection = field(default_factory=lambda: apsw.Connection(":memory:"))
     rows: dict[str, tuple[Candidate, str]] = field(default_factory=dict)
     text_answers: bool = True
-    coverage_answers: bool = True
     meeting: asyncio.Barrier | None = None
 
     def __post_init__(self) -> None:
@@ -118,14 +117,16 @@ class Notes:
         ]
         return sorted(near, key=lambda hit: -hit.score)[:limit]
 
-    async def candidates(self, ids: Sequence[str], vector: Vector | None) -> Sequence[Candidate]:
+    async def candidates(
+        self, ids: Sequence[str], vector: Vector | None, query: str | None
+    ) -> Sequence[Candidate]:
         del vector
-        return [self.rows[memory_id][0] for memory_id in ids if memory_id in self.rows]
-
-    async def coverages(self, query: str, ids: Sequence[str]) -> Mapping[str, float]:
-        if not self.coverage_answers:
-            await asyncio.Event().wait()
-        return coverages(self.connection, query, ids)
+        held = {} if query is None else coverages(self.connection, query, ids)
+        return [
+            replace(self.rows[memory_id][0], coverage=held.get(memory_id))
+            for memory_id in ids
+            if memory_id in self.rows
+        ]
 
     async def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
         return {memory_id: self.rows[memory_id][1] for memory_id in ids}
@@ -196,14 +197,6 @@ async def test_a_row_found_by_its_vector_is_credited_for_its_words(notes: Notes)
         notes.add(f"crowd{number:02}", "porch porch")
     answer = await pipeline(notes, Model()).recall(ask("porch puppy"))
     assert answer.rows[0].id == "dog"
-
-
-async def test_words_weighed_too_late_leave_the_legs_own_scores(notes: Notes) -> None:
-    notes.coverage_answers = False
-    deadlines = Deadlines(text_seconds=0.05)
-    answer = await pipeline(notes, Model(), deadlines=deadlines).recall(ask("dog"))
-    assert answer.rows[0].id == "dog"
-    assert answer.mode is Mode.HYBRID
 
 
 @pytest.mark.parametrize(
