@@ -68,6 +68,7 @@ _MEMORY_COLUMNS: Final = ("id", *rows.INDEXED_COLUMNS, *rows.PLAIN_COLUMNS)
 _NEW_MEMORY: Final = insert_text(memories, _MEMORY_COLUMNS)
 _WHOLE_MEMORY: Final = update_text(memories, "id", (*rows.INDEXED_COLUMNS, *rows.PLAIN_COLUMNS))
 _PLAIN_MEMORY: Final = update_text(memories, "id", rows.PLAIN_COLUMNS)
+_TOUCHED_MEMORY: Final = update_text(memories, "id", rows.TOUCHED_COLUMNS)
 _ARCHIVED: Final = insert_text(
     archived_memories,
     (*_MEMORY_COLUMNS, *rows.ARCHIVE_COLUMNS),
@@ -271,6 +272,8 @@ class Flush:
         fresh = [row for row in live if row.was != "memories"]
         whole = [row for row in live if row.was == "memories" and row.text_changed()]
         plain = [row for row in live if row.was == "memories" and not row.text_changed()]
+        touched = [row for row in plain if row.only_touched()]
+        plain = [row for row in plain if not row.only_touched()]
         moved = [row.id for row in whole if row.name_changed()]
         if len(moved) + len(fresh) > 1 and moved:
             # Names may change hands inside the batch: park them, so no order can collide.
@@ -279,6 +282,7 @@ class Flush:
         _WHOLE_MEMORY.run(self._connection, [row.whole() for row in whole])
         _NEW_MEMORY.run_in_fewest(self._connection, [row.whole() for row in fresh])
         _PLAIN_MEMORY.run(self._connection, [row.plain() for row in plain])
+        _TOUCHED_MEMORY.run(self._connection, [row.touched() for row in touched])
         _ARCHIVED.run(
             self._connection,
             [

@@ -47,6 +47,9 @@ PLAIN_COLUMNS: Final = (
     "mentioned_entity_id",
     "version",
 )
+TOUCHED_COLUMNS: Final = ("access_count", "last_accessed_at", "expires_at")
+"""What a recall leaves behind: an update of these alone rewrites one index instead of twenty."""
+
 ARCHIVE_COLUMNS: Final = (
     "archived_at",
     "archive_reason",
@@ -102,6 +105,11 @@ def plain_values(found: Snapshot) -> tuple[SqlValue, ...]:
         _mentioned(memory),
         memory.version,
     )
+
+
+def touched_values(memory: Memory) -> tuple[SqlValue, ...]:
+    """The values of `TOUCHED_COLUMNS`."""
+    return memory.access_count, memory.last_accessed_at, memory.expires_at
 
 
 def archive_values(found: Snapshot) -> tuple[SqlValue, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from app.store.sqlite import rows
@@ -62,6 +63,22 @@ class Shown:
             return False  # a rival for a name: what shows differs, the text it means does not
         old, new = self.old.memory, self.new.memory
         return (old.title, old.content) != (new.title, new.content)
+
+    def only_touched(self) -> bool:
+        """Whether nothing but what a recall leaves behind differs."""
+        if self.old is None or self.new is None or self.contested:
+            return False
+        new = self.new.memory
+        touched = replace(
+            self.old.memory,
+            access_count=new.access_count,
+            last_accessed_at=new.last_accessed_at,
+            expires_at=new.expires_at,
+        )
+        return touched == new
+
+    def touched(self) -> tuple[SqlValue, ...]:
+        return (self.id, *rows.touched_values(cast("Snapshot", self.new).memory))
 
     def whole(self) -> tuple[SqlValue, ...]:
         found = cast("Snapshot", self.new)
