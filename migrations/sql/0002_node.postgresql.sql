@@ -77,6 +77,8 @@ CREATE TABLE memory_vectors (
     UNIQUE (memory_id)
 );
 
+CREATE INDEX idx_memory_vectors_model ON memory_vectors (model, dim, memory_id);
+
 CREATE TABLE name_claims (
     namespace TEXT NOT NULL,
     title TEXT NOT NULL,

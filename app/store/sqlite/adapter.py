@@ -175,10 +175,10 @@ class SqliteStore(Store):
             self._backlog.add(
                 cast("str", row[0])
                 for row in self._connection.execute(
-                    "SELECT memories.id FROM memories LEFT JOIN memory_vectors AS v"
-                    " ON v.memory_id = memories.id AND v.model = ?"
-                    " WHERE v.no IS NULL ORDER BY memories.rowid",
-                    (self._options.model,),
+                    "SELECT id FROM memories WHERE id NOT IN"
+                    " (SELECT memory_id FROM memory_vectors WHERE model = ? AND dim = ?)"
+                    " ORDER BY rowid",
+                    (self._options.model, self._options.dim),
                 )
             )
         if not self._options.inline:

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    Index,
     Integer,
     LargeBinary,
     PrimaryKeyConstraint,
@@ -163,6 +164,14 @@ memory_vectors = Table(
     Column("dim", Integer, nullable=False),
     Column("vector", LargeBinary, nullable=False, comment="float16, little endian"),
     sqlite_autoincrement=True,
+)
+
+# Which memories have a vector of a model: asked at every start, without reading the vectors.
+Index(
+    "idx_memory_vectors_model",
+    memory_vectors.c.model,
+    memory_vectors.c.dim,
+    memory_vectors.c.memory_id,
 )
 
 store_identity = Table(
