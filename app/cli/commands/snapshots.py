@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ def restore(session: Session, source: Path, skip_verify: bool) -> None:
     snapshot = _chosen(source)
     database = session.database
     stamp = SystemClock().now().strftime(_STAMP)
-    kept = database.with_name(f"{database.stem}.pre-restore-{stamp}.db")
+    kept = _unused(database.parent, f"{database.stem}.pre-restore-{stamp}")
     with Progress() as progress:
         if not skip_verify:
             _verify(snapshot, lambda done, total: progress.report("verify", done, total))
@@ -160,3 +161,10 @@ def _verify(snapshot: Path, report: Callable[[int, int], None]) -> None:
         raise InvalidInputError(
             f"{snapshot} does not have the hash of its manifest; nothing was changed"
         )
+
+
+def _unused(folder: Path, stem: str) -> Path:
+    """A name that no file has yet: two restores may fall into one second."""
+    numbered = (f"{stem}-{number}.db" for number in itertools.count(2))
+    names = itertools.chain([f"{stem}.db"], numbered)
+    return next(path for path in map(folder.joinpath, names) if not path.exists())
