@@ -26,6 +26,7 @@ _COMMON_WORD_LETTERS: Final = 5
 _LONG_WORD_LETTERS: Final = 11
 # Unicode categories that no reader sees: controls, formats (zero-width, bidi), lone surrogates.
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs"})
+_ASCII_CONTROLS: Final = dict.fromkeys((*range(32), 127), " ")
 _SENTENCE_END: Final = " .!?;,"
 # A store asks twice for the same text, before and inside its transaction.
 _TEXT_KEYS_KEPT: Final = 128
@@ -119,10 +120,13 @@ def equal_text_key(text: str) -> bytes:
     Equal up to case, width and ligature variants (NFKC), whitespace, invisible characters and the
     sentence's last mark. Other punctuation counts: "x < y" is not "x > y".
     """
-    normal = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    # Few characters are distinct, whatever the length: decide once for each.
-    shown = {ord(one): _visible(one) for one in set(normal)}
-    visible = normal.translate({code: one for code, one in shown.items() if one != chr(code)})
+    if text.isascii():
+        visible = text.translate(_ASCII_CONTROLS)
+    else:
+        normal = unicodedata.normalize("NFKC", text)
+        # Few characters are distinct, whatever the length: decide once for each.
+        shown = {ord(one): _visible(one) for one in set(normal)}
+        visible = normal.translate({code: one for code, one in shown.items() if one != chr(code)})
     plain = " ".join(visible.casefold().split()).rstrip(_SENTENCE_END)
     return hashlib.sha256(plain.encode()).digest()
 
