@@ -7,6 +7,7 @@ compare strings (schema-v57 section 4, decisions on text and time).
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 _RFC3339 = re.compile(
@@ -15,6 +16,7 @@ _RFC3339 = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAP_SECOND = 60
+_CANONICAL_LENGTH = 32
 
 
 class TimestampError(ValueError):
@@ -35,6 +37,9 @@ def parse_instant(text: str) -> datetime:
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise TimestampError(text)
+    if len(text) == _CANONICAL_LENGTH and text.endswith("+00:00"):
+        with suppress(ValueError):  # a leap second, or a date that does not exist: looked at below
+            return datetime.fromisoformat(text)
     year, month, day, hour, minute, second = (int(match.group(i)) for i in range(1, 7))
     fraction = (match.group(7) or "0")[:6].ljust(6, "0")
     offset = match.group(8)

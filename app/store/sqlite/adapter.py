@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from app.domain.ranking import Candidate
     from app.domain.sources import Clock, DiskSync, Randomness
     from app.log.epochs import EpochReason
-    from app.store.sql.selects import Record
+    from app.store.sql.selects import Record, SqlValue
     from app.store.sqlite.flush import FlushReport
 
 T = TypeVar("T")
@@ -118,6 +118,7 @@ class SqliteStore(Store):
         self._common_words = CommonWords()
         self._backlog = Backlog()
         self._on_backlog: Callable[[], None] | None = None
+        self._last_condition: tuple[MemoryFilter, tuple[str, tuple[SqlValue, ...]]] | None = None
         self._vectors = (
             VectorSearch(
                 self._readers,
@@ -320,6 +321,14 @@ class SqliteStore(Store):
 
     # -- reading ---------------------------------------------------------------------------
 
+    def _condition(self, chosen: MemoryFilter) -> tuple[str, tuple[SqlValue, ...]]:
+        """A filter as driver text. Both legs of a recall ask with the same one."""
+        known = self._last_condition
+        if known is None or known[0] is not chosen:
+            known = (chosen, self._readers.condition(conditions(chosen)))
+            self._last_condition = known
+        return known[1]
+
     @override
     async def select(self, statement: Select[*tuple[object, ...]]) -> Sequence[Record]:
         """The rows of a select."""
@@ -330,7 +339,7 @@ class SqliteStore(Store):
         self, query: str, chosen: MemoryFilter, limit: int, *, every_term: bool
     ) -> Sequence[ScoredId]:
         """Keyword hits."""
-        where, parameters = self._readers.condition(conditions(chosen))
+        where, parameters = self._condition(chosen)
         where = where.replace("memories.", "m.")  # the text leg's alias; values are bound
 
         def search(connection: apsw.Connection) -> list[ScoredId]:
@@ -384,7 +393,7 @@ class SqliteStore(Store):
         vectors = self._vectors
         if vectors is None:
             return ()
-        condition = self._readers.condition(conditions(chosen))
+        condition = self._condition(chosen)
         query = np.asarray(vector, dtype=np.float32)
         return await self._readers.run(
             lambda connection: vectors.search(
