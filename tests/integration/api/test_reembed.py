@@ -82,7 +82,8 @@ async def reembed(api, **body):
 
 
 async def cosines(store, ids):
-    return await store.cosines(QUERY, ids)
+    rows = await store.weighed(ids, QUERY, None)
+    return {row.id: row.cosine for row in rows if row.cosine is not None}
 
 
 async def eventually(look, expected):
