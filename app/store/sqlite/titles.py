@@ -19,7 +19,7 @@ _ROWS_A_WORD_MAX: Final = 20
 _OPEN_SCOPES: Final = ", ".join(f"'{scope}'" for scope in SCOPES[1:])
 # The newest matches only, whatever the word's frequency: no ranking, nothing read twice. The cross
 # join keeps them outermost; the planner would scan the namespace.
-_TITLED: Final = (
+TITLED: Final = (
     "SELECT memories.id, memories.title FROM"  # noqa: S608 - own constants
     f" (SELECT rowid FROM memories_fts WHERE memories_fts MATCH ? ORDER BY rowid DESC"
     f" LIMIT {_ROWS_A_WORD_MAX}) AS hit CROSS JOIN memories ON memories.rowid = hit.rowid"
@@ -35,7 +35,7 @@ def titled_like(
     found: dict[str, str] = {}
     for word in words:
         rows = connection.execute(
-            _TITLED,
+            TITLED,
             (f"title : {quoted(word)}", namespace, now, viewer.sees_everything, viewer.agent_id),
         )
         found.update((cast("str", memory_id), cast("str", title)) for memory_id, title in rows)
