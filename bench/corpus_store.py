@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from app.bootstrap.sources import SystemClock, SystemDisk, SystemRandomness
 from app.domain.errors import InvalidInputError
-from app.recall.embedding.protocol import Embedded, Embedder, content_hash, embedding_text
+from app.domain.text import content_hash
+from app.recall.embedding.protocol import Embedded, Embedder, embedding_text
 from app.services.commands.embeddings import RecordVector
 from app.services.commands.memories import StoreMemory
 from app.store.protocol import Command

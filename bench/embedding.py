@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from app.domain.text import content_hash
 from app.recall.embedding.local import LocalEmbedder
 from app.recall.embedding.model_directory import packaged_model
 from app.recall.embedding.protocol import (
@@ -15,7 +16,6 @@ from app.recall.embedding.protocol import (
     Embedder,
     EmbedderUnavailableError,
     Unembedded,
-    content_hash,
     embedding_text,
 )
 from app.recall.embedding.worker import EmbeddingWorker, document_executor

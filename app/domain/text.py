@@ -131,6 +131,14 @@ def equal_text_key(text: str) -> bytes:
     return hashlib.sha256(plain.encode()).digest()
 
 
+def content_hash(title: str, content: str) -> bytes:
+    """Names the text of a memory, 32 bytes: a vector made of another text is stale.
+
+    SHA-256 of title, NUL, content; defined for lone surrogates too.
+    """
+    return hashlib.sha256(f"{title}\x00{content}".encode("utf-8", "surrogatepass")).digest()
+
+
 def estimate_tokens(text: str) -> int:
     """About as many as cl100k makes of `text`, when its vocabulary is not at hand.
 

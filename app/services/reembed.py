@@ -11,11 +11,11 @@ import numpy as np
 
 from app.domain import validation as must
 from app.domain.errors import InvalidInputError
+from app.domain.text import content_hash
 from app.domain.timestamps import format_instant
 from app.recall.embedding.protocol import (
     Embedded,
     EmbeddingRefusedError,
-    content_hash,
     embedding_text,
 )
 from app.services.commands.embeddings import RecordVector

@@ -6,11 +6,11 @@ from random import Random
 
 import numpy as np
 
+from app.domain.text import content_hash
 from app.log import drafts
 from app.log.entry import Draft
 from app.store.protocol import Command, View
 from app.store.sqlite.adapter import SqliteStore
-from app.store.sqlite.vector_rows import content_hash
 from tests.contract.store import conftest as commands
 
 MODEL = "test-model:4"

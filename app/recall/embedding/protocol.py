@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -106,11 +105,6 @@ class Embedded:
 def embedding_text(title: str, content: str) -> str:
     """What a memory's vector is made from (semantics.md 5.1)."""
     return cut_to_bytes(f"{title} {content}", EMBEDDING_INPUT_BYTES_MAX)
-
-
-def content_hash(title: str, content: str) -> bytes:
-    """Names the text of a memory, 32 bytes: a vector made of another text is stale."""
-    return hashlib.sha256(f"{title}\x00{content}".encode("utf-8", "surrogatepass")).digest()
 
 
 def cut_to_bytes(text: str, byte_count: int) -> str:

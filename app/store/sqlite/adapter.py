@@ -13,6 +13,7 @@ import numpy as np
 from typing_extensions import override
 
 from app.domain.errors import StoreUnavailableError
+from app.domain.text import content_hash
 from app.log.cursor import VectorClock
 from app.log.digest import BUCKETS, EMPTY
 from app.log.entry import Entry, open_entry
@@ -46,7 +47,6 @@ from app.store.sqlite.readers import Readers
 from app.store.sqlite.scrub import ScrubReport, scrub
 from app.store.sqlite.stored import StoredStates, json_array
 from app.store.sqlite.titles import titled_like
-from app.store.sqlite.vector_rows import content_hash
 from app.store.sqlite.vector_search import VectorSearch
 from app.store.sqlite.writer import Writer
 from app.store.tables import CURRENT_SCHEMA_VERSION

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
+from app.domain.text import content_hash
 from app.log.projection import snapshot
 from app.log.state import ARCHIVED, LIVE, EntityKey
 from app.store.sqlite.statements import insert_text, update_text
@@ -28,11 +28,6 @@ LITTLE_ENDIAN_FLOATS: Final = b"\x01"
 _VECTOR_COLUMNS: Final = ("memory_id", "stamp", "content_hash", "model", "dim", "vector")
 _NEW_VECTOR: Final = insert_text(memory_vectors, _VECTOR_COLUMNS)
 _EMBEDDING: Final = update_text(memories, "id", ("embedding", "embedding_dim"))
-
-
-def content_hash(title: str, content: str) -> bytes:
-    """What an embedding was made from: SHA-256 of title, NUL, content."""
-    return sha256(f"{title}\x00{content}".encode()).digest()
 
 
 def embedding_blob(half_floats: bytes) -> bytes:

@@ -11,8 +11,8 @@ from litestar.testing import AsyncTestClient
 from numpy.typing import NDArray
 
 from app.asgi import create_app
+from app.domain.text import content_hash
 from app.log import drafts
-from app.recall.embedding.protocol import content_hash
 from app.services.touches import Extensions, Touches
 from app.store.protocol import Decided, Needs, Store, View
 from app.store.schema import migrate

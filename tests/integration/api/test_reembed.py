@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from app.api.options import ApiOptions
+from app.domain.text import content_hash
 from app.recall.embedding.protocol import (
     Embedded,
     EmbeddingError,
     EmbeddingRefusedError,
-    content_hash,
     unit_vector,
 )
 from app.services.reembed import ReembedService, StoreBacklog

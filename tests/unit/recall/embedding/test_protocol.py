@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.text import content_hash
 from app.recall.embedding.protocol import (
     EmbeddingError,
-    content_hash,
     cut_to_bytes,
     embedding_text,
     unit_vector,

@@ -16,12 +16,12 @@ import pytest
 from typing_extensions import override
 
 from app.domain.errors import StoreUnavailableError
+from app.domain.text import content_hash
 from app.recall.embedding.protocol import (
     Embedded,
     EmbeddingError,
     EmbeddingRefusedError,
     Vector,
-    content_hash,
 )
 from app.recall.embedding.query_cache import QueryCache
 from app.recall.embedding.worker import EmbeddingWorker, WorkerLimits, document_executor
