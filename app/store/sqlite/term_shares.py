@@ -68,7 +68,8 @@ def read_averages(connection: apsw.Connection) -> Averages:
     ).fetchone()
     numbers = _varints(cast("bytes", row[0])) if row else []
     row_count, tokens = (numbers[0], sum(numbers[1:])) if numbers else (0, 0)
-    return Averages(row_count, max(tokens / max(row_count, 1), 1.0))
+    # Without a token no row has a length to compare; any mean will do.
+    return Averages(row_count, tokens / row_count if row_count and tokens else 1.0)
 
 
 def read_profiles(
