@@ -74,6 +74,10 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self.nos)
 
+    def part(self, start: int, end: int) -> Neighbours:
+        """Those from one place to another."""
+        return Neighbours(self.nos[start:end], self.cosines[start:end])
+
 
 @dataclass(frozen=True, slots=True)
 class CatchUp:
@@ -208,9 +212,16 @@ class VectorIndex:
         with self._changes, self._lock.exclusive():
             return self._drop(no)
 
-    def search(self, vector: NDArray[np.floating], count: int) -> Neighbours:
-        """The `count` most similar rows."""
-        candidates = max(_CANDIDATES_MIN, _CANDIDATES_PER_ANSWER * count)
+    def search(
+        self, vector: NDArray[np.floating], count: int, candidates: int | None = None
+    ) -> Neighbours:
+        """The `count` most similar rows.
+
+        `candidates`: how many the graph proposes at least; three for each answer otherwise.
+        """
+        if candidates is None:
+            candidates = _CANDIDATES_PER_ANSWER * count
+        candidates = max(_CANDIDATES_MIN, candidates, count)
         return self._search(vector.astype(np.float16), count, candidates)
 
     def _search(self, query: NDArray[np.float16], count: int, candidates: int) -> Neighbours:
