@@ -251,9 +251,7 @@ class RecallPipeline(Generic[Scope]):
             )
         return meaning, await self._best(request, words, None)
 
-    async def _best(
-        self, request: Request[Scope], words: _Words, vector: Vector | None
-    ) -> Chosen:
+    async def _best(self, request: Request[Scope], words: _Words, vector: Vector | None) -> Chosen:
         def choose(candidates: Sequence[Candidate]) -> Sequence[Ranked]:
             return rank(
                 candidates,

@@ -324,9 +324,7 @@ class Store(
         query = cast("str | None", words.prepared)
         rows = await self.weighed(list(dict.fromkeys([*words.scores, *near])), vector, query)
         candidates = [
-            replace(
-                row, text_score=words.scores.get(row.id), cosine=near.get(row.id, row.cosine)
-            )
+            replace(row, text_score=words.scores.get(row.id), cosine=near.get(row.id, row.cosine))
             for row in rows
         ]
         ranked = choose(candidates)

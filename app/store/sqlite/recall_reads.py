@@ -8,7 +8,7 @@ weighs what only they found, and reads the rows that ranking chooses.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from app.domain.ranking import COSINE_FLOOR, Candidate
 from app.domain.recalled import Chosen, WordHits
@@ -69,8 +69,7 @@ class NearAsked:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """Ranking's columns of one row, as the driver gives them, with its id before and title last."""
 
     row: int
@@ -86,7 +85,7 @@ class _Row:
     ) -> Candidate:
         """For ranking."""
         tier, namespace, priority, accesses, confidence, created, updated, size, _ = cast(
-            "tuple[str, str, int, int, float, str, str, int, str]", tuple(self.columns)
+            "tuple[str, str, int, int, float, str, str, int, str]", self.columns
         )
         created_at = parse_instant(created)
         return Candidate(
@@ -197,9 +196,7 @@ class RecallReads:
         return Chosen(ranked, kept, len(candidates), found)
 
     @staticmethod
-    def _whole(
-        connection: apsw.Connection, rows: Sequence[int], now: str
-    ) -> Mapping[str, Memory]:
+    def _whole(connection: apsw.Connection, rows: Sequence[int], now: str) -> Mapping[str, Memory]:
         read = connection.execute(_WHOLE, (json_array(list(rows)), now)).fetchall()
         memories = (memory_of(dict(zip(_WHOLE_NAMES, row, strict=True))) for row in read)
         return {memory.id: memory for memory in memories}

@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import numpy as np
 
 from app.store.protocol import ScoredId
 from app.store.sqlite.stored import json_array
+from app.store.sqlite.vector_blocks import VectorBlocks
 from app.store.sqlite.vector_places import UNKNOWN, VectorPlaces
 from app.store.sqlite.vectors import Neighbours, VectorIndex, VectorRow
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from app.domain.sources import DiskSync
     from app.store.sql.selects import SqlValue
     from app.store.sqlite.readers import Readers
+    from app.store.sqlite.vector_blocks import Block
 
 _LOGGER = logging.getLogger(__name__)
 _LOOK_AHEAD: Final = 3
@@ -38,6 +40,8 @@ _SCANNED_ROWS_MAX: Final = 50_000
 _NAMESPACES_CACHED_MAX: Final = 256
 _GROW_STEP: Final = 64
 _SAVE_EVERY: Final = 5_000
+_BLOCK_ROWS_MIN: Final = 256
+_BLOCK_ROWS_MAX: Final = 8_000
 
 # Both would otherwise walk the model's index, which names every row. The plus signs and the cross
 # join leave the planner the short way only; a test holds the plans.
@@ -65,8 +69,7 @@ PLACES_OF_ROWS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Near:
+class Near(NamedTuple):
     """A row that a vector search found: its place in `memories` and the columns asked for."""
 
     row: int
@@ -96,6 +99,7 @@ class VectorSearch:
         self._by_namespace: dict[str, NDArray[np.int64]] = {}
         self._dead: set[int] = set()
         self._places = VectorPlaces()
+        self._blocks = VectorBlocks()
         self._unsaved = 0
         self._wake = threading.Event()
         self._closing = False
@@ -170,6 +174,7 @@ class VectorSearch:
         with self._lock:
             for namespace in namespaces:
                 self._by_namespace.pop(namespace, None)
+                self._blocks.forget(namespace)
         if connection is not None:
             self._follow(connection)
         else:
@@ -260,13 +265,17 @@ class VectorSearch:
         if limit <= 0 or not len(self._index):
             return []
         asked = _Asked(connection, condition, f", {columns}" if columns else "")
-        nos = self._all_within(connection, namespaces) if namespaces else None
+        block = self._block(connection, namespaces[0]) if len(namespaces) == 1 else None
+        nos = self._all_within(connection, namespaces) if namespaces and block is None else None
         # A row that is not allowed is the exception: look at few more than wanted, then at many.
         for wanted, looked in (
             (limit + limit // 4 + _SPARE, _LOOK_AHEAD * limit),
             (_LOOK_AHEAD * limit + _CANDIDATES_MIN, None),
         ):
-            if nos is None:
+            if block is not None:
+                found = self._index.search_block(block, vector, wanted)
+                complete = len(block.nos) <= wanted
+            elif nos is None:
                 found = self._index.search(vector, wanted, looked)
                 complete = len(self._index) <= wanted
             else:
@@ -277,15 +286,29 @@ class VectorSearch:
                 return hits
         return self._exhaustive(asked, vector, limit)
 
+    def _block(self, connection: apsw.Connection, namespace: str) -> Block | None:
+        """The vectors of a namespace that is neither so small nor so large that none is needed."""
+        held = self._blocks.get(namespace)
+        if held is not None:
+            return held
+        changes = self._blocks.changes
+        nos = self._within(connection, namespace)
+        if not _BLOCK_ROWS_MIN <= len(nos) <= _BLOCK_ROWS_MAX:
+            return None
+        if not self._blocks.has_room(len(nos) * self._dim):
+            return None
+        block = self._index.block(nos)
+        if block is not None:
+            self._blocks.keep(namespace, block, changes)
+        return block
+
     def _all_within(
         self, connection: apsw.Connection, namespaces: Sequence[str]
     ) -> NDArray[np.int64]:
         parts = [self._within(connection, one) for one in namespaces]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _exhaustive(
-        self, asked: _Asked, vector: NDArray[np.floating], limit: int
-    ) -> list[Near]:
+    def _exhaustive(self, asked: _Asked, vector: NDArray[np.floating], limit: int) -> list[Near]:
         """Few of the best were allowed: enumerate what is, and compare with each."""
         where, parameters = asked.condition
         nos = np.fromiter(
@@ -351,9 +374,7 @@ class VectorSearch:
             if row in known and known[row][2]
         ]
 
-    def _rows_of(
-        self, connection: apsw.Connection, nos: NDArray[np.int64]
-    ) -> NDArray[np.int32]:
+    def _rows_of(self, connection: apsw.Connection, nos: NDArray[np.int64]) -> NDArray[np.int32]:
         """The row of each vector, `UNKNOWN` for those whose memory does not live."""
         rows = self._places.rows(nos)
         asked = nos[rows == UNKNOWN]
