@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from app.domain.ranking import Candidate
     from app.domain.sources import Clock, DiskSync, Randomness
     from app.log.epochs import EpochReason
+    from app.store.sql.known import Known
     from app.store.sql.selects import Record, SqlValue
     from app.store.sqlite.flush import FlushReport
 
@@ -333,6 +334,11 @@ class SqliteStore(Store):
     async def select(self, statement: Select[*tuple[object, ...]]) -> Sequence[Record]:
         """The rows of a select."""
         return await self._readers.select(statement)
+
+    @override
+    async def ask(self, known: Known, chosen: MemoryFilter, **values: SqlValue) -> Sequence[Record]:
+        """The rows of a known select."""
+        return await self._readers.ask(known, chosen, values)
 
     @override
     async def search_text(

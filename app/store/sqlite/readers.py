@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from app.domain.errors import StoreClosedError
+from app.store.sql.known import KnownSelects, asked
 from app.store.sqlite.connection import READERS, FileOptions, open_reader
 from app.store.sqlite.errors import translating
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import apsw
     from sqlalchemy import BindParameter, ClauseElement, Select
     from sqlalchemy.engine.interfaces import Compiled
     from sqlalchemy.sql.compiler import SQLCompiler
 
+    from app.store.sql.filters import MemoryFilter
+    from app.store.sql.known import Known
     from app.store.sql.selects import Record, SqlValue
 
 T = TypeVar("T")
@@ -48,6 +51,7 @@ class Readers:
             None if inline else ThreadPoolExecutor(threads, thread_name_prefix="store-reader")
         )
         self._compiled = CompiledStatements()
+        self._known = KnownSelects(_DIALECT)
         self._closed = False
 
     async def run(self, function: Callable[[apsw.Connection], T]) -> T:
@@ -78,6 +82,17 @@ class Readers:
         cursor = connection.execute(text, parameters)
         names = tuple(cast("str", column.name) for column in statement.selected_columns)
         return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    async def ask(
+        self, known: Known, chosen: MemoryFilter, values: Mapping[str, SqlValue]
+    ) -> Sequence[Record]:
+        """The rows of a known select, column name → value."""
+        prepared = self._known.prepared(known, chosen)
+        parameters = prepared.parameters(asked(chosen, values))
+        rows = await self.run(
+            lambda connection: connection.execute(prepared.text, parameters).fetchall()
+        )
+        return [dict(zip(prepared.columns, row, strict=True)) for row in rows]
 
     def condition(self, clause: ClauseElement) -> tuple[str, tuple[SqlValue, ...]]:
         """A condition as driver text with its parameters in order."""

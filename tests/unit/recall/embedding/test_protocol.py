@@ -31,11 +31,15 @@ def test_a_unit_vector_is_a_fixed_point_of_f16_rounding_and_points_the_same_way(
     assert float(vector @ np.asarray(values)) > 0
 
 
-@given(st.text(), st.text())
+# A title holds no control characters, so the first NUL ends it, whatever the content holds.
+titles = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]))
+
+
+@given(titles, st.text())
 def test_the_hash_names_title_and_content_and_where_they_part(title: str, content: str) -> None:
     expected = hashlib.sha256(f"{title}\0{content}".encode()).digest()
     assert content_hash(title, content) == expected
-    if content:
+    if content and content[0] != "\0":
         assert content_hash(title + content[0], content[1:]) != expected
 
 
