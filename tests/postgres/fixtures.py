@@ -2,14 +2,17 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import psycopg
 import pytest
 
+from app.store.postgres import schema
+from app.store.postgres.url import PostgresUrl
 from tools.postgres.cluster import Cluster
 from tools.postgres.errors import NoPostgresError
 from tools.postgres.obtain import obtain, own_cluster
@@ -82,7 +85,7 @@ def postgres_template(postgres_server: Server) -> Iterator[str]:
     """The name of a database with the newest schema; nobody may be connected to it."""
     databases = Databases(postgres_server)
     name = databases.create()
-    _migrated(postgres_server.url(name))
+    schema.migrate(PostgresUrl.parse(postgres_server.url(name)), lambda _: None)
     yield name
     databases.drop_all()
 
@@ -95,20 +98,18 @@ def postgres_database(
     return postgres_server.url(postgres_databases.create(postgres_template))
 
 
+Ask = Callable[..., list[tuple[Any, ...]]]
+
+
 @pytest.fixture
-def ask() -> Iterator[Callable[..., list[tuple[object, ...]]]]:
+def ask() -> Ask:
     """Rows of a statement at an address: `ask(url, "SELECT 1")`."""
 
-    def rows(url: str, statement: str, parameters: object = None) -> list[tuple[object, ...]]:
+    def rows(
+        url: str, statement: str, parameters: Sequence[object] | None = None
+    ) -> list[tuple[Any, ...]]:
         with closing(psycopg.connect(url, autocommit=True)) as connection:
-            found = connection.execute(statement.encode(), parameters)  # type: ignore[arg-type]
+            found = connection.execute(statement.encode(), parameters)
             return found.fetchall() if found.description else []
 
-    yield rows
-
-
-def _migrated(url: str) -> None:
-    from app.store.postgres import schema  # noqa: PLC0415
-    from app.store.postgres.url import PostgresUrl  # noqa: PLC0415
-
-    schema.migrate(PostgresUrl.parse(url), lambda _: None)
+    return rows

@@ -1,6 +1,5 @@
 """The server that the tests of the second store run on is the real thing, and leaves nothing."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -104,7 +103,7 @@ def test_where_there_is_no_server_the_reason_is_said(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PATH": str(tmp_path), "PYTHONPATH": os.getcwd()},
+        env={"PATH": str(tmp_path), "PYTHONPATH": str(Path.cwd())},
         capture_output=True,
         text=True,
         check=False,
