@@ -17,7 +17,6 @@ from app.domain.text import content_hash
 from app.log.cursor import VectorClock
 from app.log.digest import BUCKETS, EMPTY
 from app.log.entry import Entry, open_entry
-from app.log.hlc import HybridClock
 from app.log.projection import Snapshot, snapshot
 from app.log.state import EntityKey
 from app.store.protocol import (
@@ -34,22 +33,25 @@ from app.store.sql.filters import MemoryFilter, Viewer, conditions
 from app.store.sql.memories import candidate_of, candidates_select
 from app.store.sqlite.backlog import Backlog
 from app.store.sqlite.backup import copy_database
-from app.store.sqlite.batch import Chain, CommandJob
 from app.store.sqlite.common_words import CommonWords
 from app.store.sqlite.connection import FileOptions, open_writer
 from app.store.sqlite.coverage import coverages
 from app.store.sqlite.errors import RETRY_AFTER_SECONDS, translating
-from app.store.sqlite.expiry import CollectJob
-from app.store.sqlite.foreign import ForeignJob, RetryJob
 from app.store.sqlite.fulltext import search_all, search_any
 from app.store.sqlite.identity import take_identity
 from app.store.sqlite.readers import Readers
 from app.store.sqlite.scrub import ScrubReport, scrub
-from app.store.sqlite.stored import StoredStates, json_array
+from app.store.sqlite.stored import json_array
 from app.store.sqlite.titles import titled_like
+from app.store.sqlite.transaction import SqliteReader, SqliteTransactions
 from app.store.sqlite.vector_search import VectorSearch
-from app.store.sqlite.writer import Writer
 from app.store.tables import CURRENT_SCHEMA_VERSION
+from app.store.writing.batch import CommandJob
+from app.store.writing.chain import Chain
+from app.store.writing.expiry import CollectJob
+from app.store.writing.foreign import ForeignJob, RetryJob
+from app.store.writing.stored import StoredStates
+from app.store.writing.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,7 +65,7 @@ if TYPE_CHECKING:
     from app.domain.sources import Clock, DiskSync, Randomness
     from app.log.epochs import EpochReason
     from app.store.sql.selects import Record, SqlValue
-    from app.store.sqlite.flush import FlushReport
+    from app.store.writing.flush import FlushReport
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
@@ -131,9 +133,10 @@ class SqliteStore(Store):
             if options.model is not None
             else None
         )
+        self._transactions = SqliteTransactions(writer, _digests(writer))
         self._writer = Writer(
-            writer,
-            Chain(head, HybridClock(_last_hlc(writer)), _digests(writer)),
+            self._transactions,
+            Chain(head, _last_hlc(writer)),
             sources.clock,
             index_texts=options.index_texts,
             model=options.model,
@@ -262,8 +265,8 @@ class SqliteStore(Store):
             self._answers.popleft()
 
     def _committed(self, report: FlushReport) -> None:
-        if report.text_rows:
-            self._common_words.note_changed(report.text_rows)
+        if self._transactions.rewritten_rows:
+            self._common_words.note_changed(self._transactions.rewritten_rows)
         if self._vectors is None:
             return
         self._backlog.add(report.unembedded)
@@ -536,7 +539,7 @@ def _last_hlc(connection: apsw.Connection) -> int:
 
 def _snapshot(connection: apsw.Connection, memory_id: str) -> Snapshot | None:
     key = EntityKey("memory", memory_id)
-    cells = StoredStates(connection).load_states([key]).get(key)
+    cells = StoredStates(SqliteReader(connection)).load_states([key]).get(key)
     return snapshot(memory_id, cells) if cells is not None else None
 
 

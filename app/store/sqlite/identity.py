@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from app.log.entry import GENESIS_HASH
 from app.log.epochs import Identity, StoredIdentity, choose_identity, parse_sidecar
-from app.store.sqlite.batch import Head
+from app.store.writing.chain import Head
 
 if TYPE_CHECKING:
     from pathlib import Path

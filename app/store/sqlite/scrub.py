@@ -10,7 +10,7 @@ from app.log.digest import EMPTY, bucket_of, changed
 from app.log.entry import GENESIS_HASH, chain_hash
 from app.log.projection import snapshot
 from app.log.state import EntityKey, decode_state, row_hash
-from app.store.sqlite import rows as shown
+from app.store.writing import rows as shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

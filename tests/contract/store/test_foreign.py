@@ -17,6 +17,7 @@ from tests.contract.store.conftest import (
     START,
     Change,
     Put,
+    Say,
     Stores,
     TurnedClock,
     archive,
@@ -195,7 +196,8 @@ steps = st.lists(
 
 async def run(node: SqliteStore, verb: str, memory_id: str, number: int) -> None:
     made: dict[str, Command[Memory] | Command[None]] = {
-        "put": Put(memory(memory_id, title=f"title {number}")),
+        # Stores without asking back: a purged memory stays away.
+        "put": Say(lambda _: drafts.store(memory(memory_id, title=f"title {number}"), "alice")),
         "title": Change(memory_id, {"title": f"title {number}"}),
         "body": Change(memory_id, {"content": f"words {number}"}),
         "delete": delete(memory_id),
