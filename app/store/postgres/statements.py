@@ -6,8 +6,9 @@ The text does not depend on the number of rows, so the server plans each stateme
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 from sqlalchemy import Column, LargeBinary, Text
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
     from app.store.sql.selects import SqlValue
 
     Row = Sequence[SqlValue]
-    Parameter: TypeAlias = "SqlValue | list[SqlValue]"
-    Conversion = Callable[[str], str] | Callable[[bytes], str] | None
+    Conversion = Callable[[str], str] | Callable[[bytes], str] | Callable[[int], bool] | None
 
 _DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
@@ -87,6 +87,12 @@ def rendered(statement: Insert | Update | Delete | ChangeEach | Select) -> Rende
 def marked(statement: Query | Change) -> bytes:
     """Driver text of a statement that is given plain values."""
     return statement.text.replace("?", "%s").encode()
+
+
+@cache
+def without_lock(statement: Select) -> Select:
+    """The same for readers, who change nothing."""
+    return replace(statement, for_change=False)
 
 
 def plain(values: Sequence[SqlValue]) -> list[SqlValue]:

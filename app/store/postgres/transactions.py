@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 import psycopg
 from psycopg import errors as codes
+from typing_extensions import override
 
 from app.domain.errors import AiMemoryError, StoreOpenError, StoreUnavailableError
 from app.log.epochs import EpochReason
@@ -20,7 +21,7 @@ from app.store.postgres import digests
 from app.store.postgres.connection import Preamble, connect, roll_back, transaction
 from app.store.postgres.errors import RETRY_AFTER_SECONDS, explained, explaining
 from app.store.postgres.identity import LEASE_SECONDS, Former, keep, release, take_identity
-from app.store.postgres.statements import marked, plain, rendered
+from app.store.postgres.statements import marked, plain, rendered, without_lock
 from app.store.writing.chain import Chain, Head
 from app.store.writing.port import BrokenConstraintError, RaceError
 from app.store.writing.statements import Change, Query
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from app.store.postgres.identity import NodeFile
     from app.store.sql.selects import SqlValue
     from app.store.writing.port import Row
-    from app.store.writing.statements import Read, Write
+    from app.store.writing.statements import Read, Select, Write
 
 _LOGGER = logging.getLogger(__name__)
 REST_SECONDS: Final = LEASE_SECONDS / 3
@@ -53,7 +54,7 @@ Durability = Literal["on", "remote_apply", "off"]
 
 
 class PostgresReader:
-    """Runs the engine's reads; see `port.Reader`."""
+    """Runs the engine's reads; see `port.Reader`. Locks nothing."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
         self._connection = connection
@@ -61,12 +62,17 @@ class PostgresReader:
     def read(self, statement: Read, parameters: Sequence[SqlValue] | Sequence[Row]) -> list[Row]:
         if isinstance(statement, Query):
             values = plain(cast("Sequence[SqlValue]", parameters))
-            return self._connection.execute(marked(statement), values).fetchall()
-        if not parameters:
-            return []
-        one = rendered(statement)
-        keys = one.parameters(cast("Sequence[Row]", parameters))
-        return self._connection.execute(one.text, keys).fetchall()
+            found = self._connection.execute(marked(statement), values).fetchall()
+        elif parameters:
+            one = rendered(self._as_read(statement))
+            keys = one.parameters(cast("Sequence[Row]", parameters))
+            found = self._connection.execute(one.text, keys).fetchall()
+        else:
+            found = []
+        return cast("list[Row]", found)
+
+    def _as_read(self, statement: Select) -> Select:
+        return without_lock(statement)
 
 
 class PostgresTransaction(PostgresReader):
@@ -77,6 +83,10 @@ class PostgresTransaction(PostgresReader):
         self._identity = identity
         self.known_seq = 0
         """How long the own log was at least, before this transaction."""
+
+    @override
+    def _as_read(self, statement: Select) -> Select:
+        return statement
 
     def write(self, statement: Write, rows: Sequence[Row]) -> None:
         if not rows:
@@ -278,9 +288,8 @@ class PostgresTransactions:
     def _explained(self, error: psycopg.Error) -> AiMemoryError:
         meant = explained(error, self._options.url)
         # The store was open: whoever asks now can only come back later.
-        return (
-            meant if isinstance(meant, StoreUnavailableError) else self._unavailable(meant.message)
-        )
+        lasting = not isinstance(meant, StoreUnavailableError)
+        return self._unavailable(meant.message) if lasting else meant
 
     def _unavailable(self, message: str) -> StoreUnavailableError:
         return StoreUnavailableError(message, retry_after_seconds=RETRY_AFTER_SECONDS)

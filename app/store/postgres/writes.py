@@ -18,12 +18,13 @@ from app.store.postgres.pool import Readers
 from app.store.postgres.transactions import PostgresReader, PostgresTransactions
 from app.store.protocol import Command, ForeignOutcome, Receipt, Store
 from app.store.writing.chain import Chain, Head
+from app.store.writing.scrub import ScrubReport, scrub
 from app.store.writing.stored import StoredStates
 from app.store.writing.submissions import Submissions
 from app.store.writing.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import psycopg
     from sqlalchemy import Select
@@ -160,6 +161,12 @@ class PostgresWrites(Store):
     async def select(self, statement: Select[*tuple[object, ...]]) -> Sequence[Record]:
         """The rows of a select."""
         return await self._readers.select(statement)
+
+    async def scrub(self, progress: Callable[[int, int], None]) -> ScrubReport:
+        """Re-hash every stored row."""
+        return await self._readers.run(
+            lambda connection: scrub(PostgresReader(connection), digests.read(connection), progress)
+        )
 
     @override
     async def close(self) -> None:
