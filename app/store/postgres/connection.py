@@ -124,8 +124,7 @@ def transaction(connection: psycopg.Connection, preamble: Preamble) -> Iterator[
     try:
         yield
     except BaseException:
-        if not connection.closed:
-            _roll_back(connection)
+        roll_back(connection)
         raise
     connection.execute(b"COMMIT", prepare=False)
 
@@ -146,7 +145,10 @@ def connect(options: PostgresOptions) -> psycopg.Connection:
     return connection
 
 
-def _roll_back(connection: psycopg.Connection) -> None:
+def roll_back(connection: psycopg.Connection) -> None:
+    """End a transaction that failed."""
+    if connection.closed:
+        return
     try:
         connection.execute(b"ROLLBACK", prepare=False)
     except psycopg.Error:

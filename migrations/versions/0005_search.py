@@ -6,8 +6,8 @@ from sqlalchemy.engine import Connection
 from app.store.ladder import dispatch, run_script
 from app.store.postgres.lexemes import search_text
 
-revision = "0004_search"
-down_revision = "0003_full_text"
+revision = "0005_search"
+down_revision = "0004_shared_schema"
 
 BATCH_ROWS = 500
 
