@@ -13,11 +13,7 @@ BATCH_ROWS = 500
 
 
 def upgrade() -> None:
-    dispatch(op.get_bind(), sqlite=nothing, postgresql=add_terms)
-
-
-def nothing(_: Connection) -> None:
-    """SQLite has its index since 0003."""
+    dispatch(op.get_bind(), sqlite=run_script(revision, "sqlite"), postgresql=add_terms)
 
 
 def add_terms(connection: Connection) -> None:

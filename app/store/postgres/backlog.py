@@ -36,3 +36,17 @@ def unembedded(connection: psycopg.Connection, model: str, limit: int) -> list[U
         Unembedded(one, content_hash(title, content), f"{title} {content}")
         for one, title, content in found
     ]
+
+
+def waiting(connection: psycopg.Connection, model: str, now: str | None) -> int:
+    """How many there are; with a time, only those that have not expired by then."""
+    statement = fragment(
+        "SELECT count(*) FROM memories WHERE (embedding_dim IS NULL OR id IN ("
+        "SELECT memory_id FROM memory_vectors WHERE model < %s"
+        " UNION ALL SELECT memory_id FROM memory_vectors WHERE model > %s))",
+        model,
+        model,
+    )
+    if now is not None:
+        statement += fragment(" AND (expires_at IS NULL OR expires_at > %s::timestamptz)", now)
+    return int(rows(connection, statement)[0][0])

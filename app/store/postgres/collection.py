@@ -41,9 +41,10 @@ _GROWTH_MAX: Final = 1.5
 _ROW_COUNT_GUESS: Final = (
     "(SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'memories'::regclass)"
 )
-_SMALL: Final = (
+_SMALL: Final = fragment(
     "SELECT count(*), coalesce(nullif(avg(search_tokens), 0), 1)::float8"
-    f" FROM (SELECT search_tokens FROM memories LIMIT {SMALL_ROWS + 1}) AS some"  # noqa: S608 - own number
+    " FROM (SELECT search_tokens FROM memories LIMIT %s) AS held",
+    SMALL_ROWS + 1,
 )
 
 
@@ -105,7 +106,7 @@ class Collection:
         """Weights of a question's words, heaviest first."""
         sample = self._sample
         if sample is None:
-            row_count, tokens = rows(connection, fragment(_SMALL))[0]
+            row_count, tokens = rows(connection, _SMALL)[0]
             if row_count <= SMALL_ROWS:
                 holders = _counted(connection, words, SMALL_ROWS + 1)[1:]
                 return _facts(words, holders, Averages(row_count, tokens), None)
@@ -117,16 +118,16 @@ class Collection:
             sample = self._taken(connection, sample)
         exact = iter(counted)
         scale = sample.row_count / sample.size
-        holders = [
+        shares: list[float] = [
             sample.count(word.lexeme) * scale if known else next(exact)
             for word, known in zip(words, common, strict=True)
         ]
         averages = Averages(max(sample.row_count, guess), sample.tokens_a_row)
-        return _facts(words, holders, averages, sample)
+        return _facts(words, shares, averages, sample)
 
     def refresh(self, connection: psycopg.Connection) -> None:
         """Take the sample anew; forget it where the store is small."""
-        row_count = rows(connection, fragment(_SMALL))[0][0]
+        row_count = rows(connection, _SMALL)[0][0]
         if row_count <= SMALL_ROWS:
             self._sample = None
         else:
@@ -184,7 +185,7 @@ def _counted(connection: psycopg.Connection, words: Sequence[Word], most: int) -
     counts = [
         fragment(
             "(SELECT count(*) FROM (SELECT 1 FROM memories WHERE search @@ %s::tsquery LIMIT %s)"
-            " AS some)",
+            " AS held)",
             word.query,
             most,
         )

@@ -9,7 +9,7 @@ sample (see `collection`); if too few rows came, less is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final
 
 from app.store.postgres.fragments import Fragment, fragment, joined, rows
@@ -22,7 +22,7 @@ from app.store.postgres.words import (
     wants_weight,
 )
 from app.store.text.analysis import own_analysis
-from app.store.text.bm25 import B, COLUMN_WEIGHTS, K1
+from app.store.text.bm25 import COLUMN_WEIGHTS, K1, B
 from app.store.text.coverage import coverage
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ _LIMIT: Final = 1.64493406685
 _COUNTED_PLACES: Final = 64
 _SUMS: Final = accumulate(1 / place**2 for place in range(1, _COUNTED_PLACES + 1))
 _RANKS: Final = (0.0, *(part / _LIMIT for part in _SUMS))
-_STEPS: Final = [(low + high) / 2 for low, high in zip(_RANKS, _RANKS[1:], strict=False)]
+_STEPS: Final = [(low + high) / 2 for low, high in pairwise(_RANKS)]
 _STEPS_ARRAY: Final = f"'{{{','.join(map(repr, _STEPS))}}}'::float8[]"
 _ANYWHERE: Final = "'{1,1,1,1}'"
 _IN_TITLE: Final = "'{0,0,0,1}'"
@@ -90,6 +90,7 @@ def search_any(
     wanted = float(max(_SCORED_ROWS, _SCORED_ROWS_A_HIT * limit))
     if facts.sample is not None and namespaces:
         wanted /= facts.sample.share(namespaces)
+    found: list[Hit] = []
     for look in range(_LOOKS_MAX):
         least = 0.0 if look == _LOOKS_MAX - 1 else _least(facts, held, wanted)
         found, seen = _best(connection, facts, _wanted(held, least), condition, limit)
@@ -184,9 +185,7 @@ def _places(number: int, word: Word) -> Fragment:
         held = f", (search @@ %s::tsquery)::int AS p{number}, 0 AS t{number}"
         return fragment(held, word.query)
     anywhere, in_title = _counted(_ANYWHERE), _counted(_IN_TITLE)
-    return fragment(
-        f", {anywhere} AS p{number}, {in_title} AS t{number}", word.query, word.query
-    )
+    return fragment(f", {anywhere} AS p{number}, {in_title} AS t{number}", word.query, word.query)
 
 
 def _counted(classes: str) -> str:
@@ -194,7 +193,7 @@ def _counted(classes: str) -> str:
 
 
 def _score(scored: Sequence[Weighed]) -> Fragment:
-    """f (k1 + 1) / (f + k), written so that each count is looked at once."""
+    """F (k1 + 1) / (f + k), written so that each count is looked at once."""
     parts = [
         fragment(f"%s * (1 - k / (p{number} + {_TITLE_EXTRA} * t{number} + k))", share)
         for number, share in enumerate(one.weight * (K1 + 1.0) for one in scored)
@@ -208,9 +207,7 @@ def _coverage(facts: Facts, scored: Sequence[Weighed], held: Sequence[object]) -
     known = {
         one.word: (flags[2 * number], flags[2 * number + 1]) for number, one in enumerate(scored)
     }
-    return coverage(
-        (one.weight, *known.get(one.word, (False, False))) for one in facts.words
-    )
+    return coverage((one.weight, *known.get(one.word, (False, False))) for one in facts.words)
 
 
 def _unclear(
@@ -222,9 +219,7 @@ def _unclear(
         + fragment(" AND NOT search @@ %s::tsquery AND ")
         + condition
     )
-    statement = Fragment(
-        statement.text, (may_want_all(words), wants_all(words), *condition.values)
-    )
+    statement = Fragment(statement.text, (may_want_all(words), wants_all(words), *condition.values))
     found = rows(connection, statement)
     return [one for one, *columns in found if _holds_all(words, columns)]
 
@@ -237,6 +232,4 @@ def _holds_all(words: Iterable[Word], columns: Sequence[str]) -> bool:
 
 def _holds(text: Sequence[str], phrase: tuple[str, ...]) -> bool:
     length = len(phrase)
-    return any(
-        text[place : place + length] == phrase for place in range(len(text) - length + 1)
-    )
+    return any(text[place : place + length] == phrase for place in range(len(text) - length + 1))

@@ -11,14 +11,12 @@ import json
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import numpy as np
 
 from app.store.postgres.fragments import fragment, rows
 from app.store.protocol import ScoredId
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
+    import numpy as np
     import psycopg
     from numpy.typing import NDArray
 
@@ -28,17 +26,22 @@ if TYPE_CHECKING:
 _COMPARED_MAX: Final = 5_000
 # A search that came back short has walked as far as this; then the rest is compared after all.
 _OFFERED_MAX: Final = 20_000
+_COLUMN_DIM: Final = (
+    "SELECT atttypmod FROM pg_attribute"
+    " WHERE attrelid = 'memories'::regclass AND attname = 'embedding'"
+)
 _EF_SEARCH_MIN: Final = 100
 _EF_SEARCH_A_HIT: Final = 2
 _EF_SEARCH_MAX: Final = 1_000  # pgvector's own bound
 
 
 class VectorLeg:
-    """Searches for vectors of one model. `dim` is the model's; of another column nothing is found."""
+    """Searches vectors of one model. Where the column is of another length than `dim`, none."""
 
     def __init__(self, model: str, dim: int) -> None:
         self._model = model
         self._dim = dim
+        self._column_dim: int | None = None
 
     def search(
         self,
@@ -58,29 +61,23 @@ class VectorLeg:
             return _compared(connection, vector, let_through, limit)
         return found
 
-    def cosines(
-        self, connection: psycopg.Connection, vector: NDArray[np.float32], ids: Sequence[str]
-    ) -> Mapping[str, float]:
-        """Of those of `ids` that have a vector."""
-        if not ids or len(vector) != self._dim or not self._fits(connection):
-            return {}
-        statement = (
-            fragment("SELECT id, 1 - (embedding <=> %s::vector) FROM memories", literal(vector))
-            + fragment(" WHERE id = ANY (%s) AND embedding IS NOT NULL", list(ids))
-            + self._of_model(connection)
+    def cosine(self, connection: psycopg.Connection, vector: NDArray[np.float32]) -> Fragment:
+        """What a select of `memories` gives as a row's cosine: NULL where it has no vector."""
+        if len(vector) != self._dim or not self._fits(connection):
+            return fragment("NULL")
+        cosine = fragment("nullif(1 - (embedding <=> %s::vector), 'NaN')", literal(vector))
+        of_model = self._of_model(connection)
+        if not of_model.text:
+            return cosine
+        return (
+            fragment("CASE WHEN true") + of_model + fragment(" THEN ") + cosine + fragment(" END")
         )
-        return dict(rows(connection, statement))
 
     def _fits(self, connection: psycopg.Connection) -> bool:
         """Whether the column holds vectors of this length: it has one for all rows."""
-        found = rows(
-            connection,
-            fragment(
-                "SELECT atttypmod FROM pg_attribute"
-                " WHERE attrelid = 'memories'::regclass AND attname = 'embedding'"
-            ),
-        )
-        return bool(found) and found[0][0] == self._dim
+        if self._column_dim is None:
+            self._column_dim = rows(connection, fragment(_COLUMN_DIM))[0][0]
+        return self._column_dim == self._dim
 
     def _of_model(self, connection: psycopg.Connection) -> Fragment:
         """Nothing where all vectors are of this model; else a look at each row's."""
@@ -155,5 +152,6 @@ def _offered(
         + fragment(" ORDER BY embedding <=> %s::vector LIMIT %s", text, limit)
     )
     found = rows(connection, statement)
+    hits = [ScoredId(one, cosine) for one, cosine in found]
     # A relaxed order is nearly one.
-    return sorted((ScoredId(one, cosine) for one, cosine in found), key=lambda hit: (-hit.score, hit.id))
+    return sorted(hits, key=lambda hit: (-hit.score, hit.id))

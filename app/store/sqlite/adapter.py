@@ -27,11 +27,11 @@ from app.store.protocol import (
     TitledId,
     Unembedded,
 )
+from app.store.sql.conditions import KnownConditions
 from app.store.sql.memories import candidate_of, candidates_select
 from app.store.sqlite.backlog import Backlog
 from app.store.sqlite.backup import copy_database
 from app.store.sqlite.common_words import CommonWords
-from app.store.sqlite.conditions import KnownConditions
 from app.store.sqlite.connection import FileOptions, open_writer
 from app.store.sqlite.coverage import coverages
 from app.store.sqlite.errors import RETRY_AFTER_SECONDS, translating
@@ -62,10 +62,10 @@ if TYPE_CHECKING:
     from app.domain.recalled import Choose, Chosen, WordHits
     from app.domain.sources import Clock, DiskSync, Randomness
     from app.log.epochs import EpochReason
+    from app.store.sql.conditions import Condition
     from app.store.sql.filters import MemoryFilter, Viewer
     from app.store.sql.known import Known
     from app.store.sql.selects import Record, SqlValue
-    from app.store.sqlite.conditions import Condition
     from app.store.writing.flush import FlushReport
 
 T = TypeVar("T")
@@ -121,7 +121,7 @@ class SqliteStore(Store):
         self._common_words = CommonWords()
         self._backlog = Backlog()
         self._on_backlog: Callable[[], None] | None = None
-        self._conditions = KnownConditions(self._readers)
+        self._conditions = KnownConditions(self._readers.compiled)
         self._vectors = (
             VectorSearch(
                 self._readers,

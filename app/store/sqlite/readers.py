@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import apsw
-    from sqlalchemy import ClauseElement, Select
+    from sqlalchemy import Select
 
     from app.store.sql.filters import MemoryFilter
     from app.store.sql.known import Known
@@ -48,7 +48,7 @@ class Readers:
         self._pool = (
             None if inline else ThreadPoolExecutor(threads, thread_name_prefix="store-reader")
         )
-        self._compiled = CompiledStatements(_DIALECT)
+        self.compiled = CompiledStatements(_DIALECT)
         self._known = KnownSelects(_DIALECT)
         self._closed = False
 
@@ -76,7 +76,7 @@ class Readers:
         self, connection: apsw.Connection, statement: Select[*tuple[object, ...]]
     ) -> Sequence[Record]:
         """The rows of a select on this connection."""
-        text, parameters = self._compiled.text(statement)
+        text, parameters = self.compiled.text(statement)
         cursor = connection.execute(text, parameters)
         names = tuple(cast("str", column.name) for column in statement.selected_columns)
         return [dict(zip(names, row, strict=True)) for row in cursor]
@@ -91,10 +91,6 @@ class Readers:
             lambda connection: connection.execute(prepared.text, parameters).fetchall()
         )
         return [dict(zip(prepared.columns, row, strict=True)) for row in rows]
-
-    def condition(self, clause: ClauseElement) -> tuple[str, tuple[SqlValue, ...]]:
-        """A condition as driver text with its parameters in order."""
-        return self._compiled.text(clause)
 
     def _call(self, function: Callable[[apsw.Connection], T]) -> T:
         with translating():

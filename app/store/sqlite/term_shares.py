@@ -9,13 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, cast
 
-from app.store.text.bm25 import (
-    COLUMN_WEIGHTS,
-    Averages,
-    Profile,
-    profile,
-    word_weight,
-)
+from app.store.text.bm25 import Averages, Profile, profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,15 +17,6 @@ if TYPE_CHECKING:
     import apsw
 
     from app.store.sqlite.analysis import Analyser
-
-__all__ = [
-    "COLUMN_WEIGHTS",
-    "Averages",
-    "Profile",
-    "read_averages",
-    "read_profiles",
-    "word_weight",
-]
 
 # FTS5 keeps row count and tokens a column in this record, as SQLite varints (fts5_index.c).
 _AVERAGES_RECORD: Final = 1

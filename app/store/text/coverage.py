@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # A word in the title is a fact about what the row is of.
-_TITLE_WEIGHT: Final = 0.25
+TITLE_WEIGHT: Final = 0.25
 
 
 def coverage(words: Iterable[tuple[float, bool, bool]]) -> float:
@@ -19,7 +19,7 @@ def coverage(words: Iterable[tuple[float, bool, bool]]) -> float:
     """
     held = whole = 0.0
     for weight, is_held, in_title in words:
-        whole += weight * (1.0 + _TITLE_WEIGHT)
+        whole += weight * (1.0 + TITLE_WEIGHT)
         if is_held:
-            held += weight * (1.0 + _TITLE_WEIGHT * in_title)
+            held += weight * (1.0 + TITLE_WEIGHT * in_title)
     return min(held / whole, 1.0) if whole else 0.0
