@@ -6,13 +6,13 @@ VENV ?= .venv
 BIN = $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 PY = $(BIN)/python
 CODE := $(wildcard app migrations tests bench examples tools)
-SUITES := unit architecture contract integration fuzz faults
+SUITES := unit architecture postgres contract integration fuzz faults
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help setup setup-run setup-dev serve test check fix format lint types layers \
-  $(addprefix test-,$(SUITES)) docs lock bench soak example
+  $(addprefix test-,$(SUITES)) docs lock bench soak example postgres
 
 # $(call phase,NAME): a headline, so that a reader of a long log finds the phase that failed.
 phase = @printf '\n==> %s\n' '$(1)'
@@ -32,7 +32,7 @@ serve: setup-run  ## run a node on SQLite at http://127.0.0.1:9077, data in ./da
 	$(BIN)/ai-memory --config examples/serve/config.toml --db data/ai-memory.db serve --host 127.0.0.1 --port 9077 $(ARGS)
 
 test: check  ## everything: format, lint, types, layers, every suite (about 20 minutes)
-	@sh tools/system-packages.sh strace
+	@PATH="$$PATH:/usr/sbin" sh tools/system-packages.sh strace pgbouncer
 	@$(MAKE) --no-print-directory $(addprefix test-,$(filter-out unit,$(SUITES)))
 	$(call phase,all passed)
 
@@ -75,6 +75,9 @@ soak: setup-dev  ## the long runs: more kills, more seeds
 
 example: setup-run  ## store the standard library in a running `make serve`, ask twenty questions
 	@$(PY) examples/stdlib/run.py $(ARGS)
+
+postgres: setup-dev  ## run a PostgreSQL 18 with pgvector and AGE for development, until interrupted
+	@$(PY) -m tools.postgres
 
 # Needs uv (`pip install uv` anywhere); no address of a package index goes into the files.
 UV ?= uv

@@ -17,10 +17,11 @@ from app.bootstrap.sources import SystemDisk
 from app.domain.errors import StoreFullError, StoreOpenError, StoreReadOnlyError
 from app.log.epochs import parse_sidecar
 from app.store import schema
+from app.store.sidecar import write_durably
 from app.store.sqlite.backup import copy_database
 from app.store.sqlite.connection import FileOptions, open_reader, open_writer
 from app.store.sqlite.errors import translating
-from app.store.sqlite.identity import sidecar_path, write_durably
+from app.store.sqlite.identity import sidecar_path
 from app.store.sqlite.ownership import take
 from app.store.sqlite.scrub import ScrubReport, scrub
 

@@ -124,6 +124,23 @@ class Settings(Section):
             note="0 turns it off",
         ),
     ] = 30
+    postgres_lock_timeout_secs: Annotated[
+        NotNegative,
+        Key(
+            "Longest wait of a PostgreSQL statement for a lock.",
+            unit="seconds",
+            on_invalid=OnInvalid.NEXT_LAYER,
+            ours=True,
+            note="0 turns it off",
+        ),
+    ] = 5
+    postgres_pooled: Annotated[
+        Flag,
+        Key(
+            "The PostgreSQL address is a pooler's in transaction mode: prepare nothing there.",
+            ours=True,
+        ),
+    ] = False
     request_timeout_secs: Annotated[
         Positive,
         Key(

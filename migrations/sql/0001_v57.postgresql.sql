@@ -190,6 +190,7 @@ CREATE INDEX idx_memories_tier ON memories (tier);
 CREATE UNIQUE INDEX idx_memories_title_ns ON memories (title, namespace);
 CREATE INDEX idx_memories_updated_at ON memories (updated_at);
 CREATE INDEX idx_personas_by_entity ON memories (entity_id, namespace) WHERE memory_kind = 'persona';
+CREATE INDEX memories_embedding_hnsw ON memories USING hnsw (embedding vector_cosine_ops);
 
 CREATE TABLE memory_transcripts (
     id TEXT NOT NULL,
@@ -446,6 +447,47 @@ CREATE TABLE skill_resources (
     signature BYTEA,
     PRIMARY KEY (skill_id, resource_path)
 );
+
+-- Tiers in their order, so that a tier can be kept from falling.
+CREATE FUNCTION tier_rank(tier TEXT) RETURNS INTEGER LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE tier WHEN 'short' THEN 0 WHEN 'mid' THEN 1 WHEN 'long' THEN 2 ELSE 0 END;
+
+-- Every way along the links, outward, of at most five steps and through no memory twice.
+CREATE VIEW kg_query_view AS
+WITH RECURSIVE walk (start_id, target_id, relation, depth, ids) AS (
+    SELECT source_id, target_id, relation, 1, ARRAY[source_id, target_id]
+    FROM memory_links
+    UNION ALL
+    SELECT walk.start_id, link.target_id, link.relation, walk.depth + 1, walk.ids || link.target_id
+    FROM walk JOIN memory_links AS link ON link.source_id = walk.target_id
+    WHERE walk.depth < 5 AND link.target_id <> ALL (walk.ids)
+)
+SELECT start_id, target_id, relation, depth, array_to_string(ids, '->') AS path FROM walk;
+
+CREATE VIEW kg_timeline_view AS
+SELECT source_id, target_id, relation, valid_from, valid_until, observed_by, attest_level,
+    encode(signature, 'hex') AS signature
+FROM memory_links
+WHERE valid_from IS NOT NULL
+ORDER BY valid_from DESC;
+
+-- The same whichever way a link points, of at most seven steps.
+CREATE FUNCTION kg_find_paths(start_id TEXT, max_depth INTEGER)
+RETURNS TABLE (target_id TEXT, depth INTEGER, path TEXT) LANGUAGE sql STABLE
+AS '
+WITH RECURSIVE edges (here, there) AS (
+    SELECT source_id, memory_links.target_id FROM memory_links
+    UNION
+    SELECT memory_links.target_id, source_id FROM memory_links
+), walk (there, depth, ids) AS (
+    SELECT there, 1, ARRAY[here, there] FROM edges WHERE here = $1 AND $2 > 0
+    UNION ALL
+    SELECT edges.there, walk.depth + 1, walk.ids || edges.there
+    FROM walk JOIN edges ON edges.here = walk.there
+    WHERE walk.depth < least($2, 7) AND edges.there <> ALL (walk.ids)
+)
+SELECT there, depth, array_to_string(ids, ''->'') FROM walk ORDER BY depth, there
+';
 
 INSERT INTO schema_version (version) VALUES (57);
 

@@ -12,6 +12,7 @@ import click
 from app.bootstrap.files import look_at
 from app.cli.connection import connect
 from app.cli.output import emit, object_of
+from app.cli.progress import Progress
 from app.cli.session import GlobalOptions, Session
 from app.cli.verb import verb
 from app.domain.errors import InvalidInputError
@@ -19,21 +20,65 @@ from app.domain.errors import InvalidInputError
 if TYPE_CHECKING:
     from app.domain.memory import Json
 
-_FORMS: Final = "sqlite:///absolute/path, sqlite://./relative/path"
+_FORMS: Final = "sqlite:///absolute/path, sqlite://./relative/path, postgresql://host/database"
+_POSTGRES: Final = ("postgresql://", "postgres://")
 
 
 @verb("schema-init")
-@click.option("--store-url", help=f"Else the database of the settings. {_FORMS}.")
-def schema_init(session: Session, store_url: str | None) -> None:
+@click.option(
+    "--store-url",
+    help=f"Else the database of the settings. {_FORMS}. A password is better left to PGPASSWORD or"
+    " a password file than written here.",
+)
+@click.option("--embedding-dim", type=int, help="Of the vectors in a PostgreSQL store: 384 or 768.")
+@click.option(
+    "--force-reembed", is_flag=True, help="Change the dimension though the vectors there are lost."
+)
+def schema_init(
+    session: Session, store_url: str | None, embedding_dim: int | None, force_reembed: bool
+) -> None:
     """Make a store, or bring it to this version's schema, and list what it has."""
-    if store_url is not None:
-        session.set_options(GlobalOptions(db=path_of(store_url)))
+    if store_url is not None and store_url.startswith(_POSTGRES):
+        document = _postgres(store_url, embedding_dim, force=force_reembed)
+    elif embedding_dim is not None or force_reembed:
+        raise InvalidInputError(
+            "--embedding-dim and --force-reembed are for a PostgreSQL store: an SQLite file takes"
+            " the vectors of any model"
+        )
+    else:
+        if store_url is not None:
+            session.set_options(GlobalOptions(db=path_of(store_url)))
+        document = _sqlite(session)
+    emit(session, document, _sentences(document))
+
+
+def _postgres(address: str, dim: int | None, *, force: bool) -> dict[str, Json]:
+    from app.bootstrap.postgres import initialise  # noqa: PLC0415  # the driver is not for all verbs
+
+    with Progress() as progress:
+        made = initialise(address, dim, progress.report, force=force)
+    found = made.catalogue
+    return {
+        "url": made.shown_url,
+        "kind": "postgres",
+        "tables": list(found.tables),
+        "views": list(found.views),
+        "functions": list(found.functions),
+        "indices": list(found.indices),
+        "extensions": list(found.extensions),
+        "schema_version": made.schema_version,
+        "age_projection_created": made.graph_created,
+        "embedding_dim": made.dim,
+        "embedding_dim_migrated": made.dim_changed,
+    }
+
+
+def _sqlite(session: Session) -> dict[str, Json]:
     with connect(session) as node:
         capabilities = node.call("GET", "/capabilities").body
     database = session.database
     found = _catalogue(database)
-    models = object_of(capabilities.get("models"))
-    document: dict[str, Json] = {
+    return {
         "url": f"sqlite://{database.absolute()}",
         "kind": "sqlite",
         "tables": list(found["table"]),
@@ -43,15 +88,24 @@ def schema_init(session: Session, store_url: str | None) -> None:
         "extensions": [],
         "schema_version": look_at(database).schema_version,
         "age_projection_created": False,
-        "embedding_dim": models.get("embedding_dim"),
+        "embedding_dim": object_of(capabilities.get("models")).get("embedding_dim"),
         "embedding_dim_migrated": False,
     }
-    text = (
-        f"schema initialized at {document['url']}\n"
-        f"{len(found['table'])} tables, {len(found['view'])} views, {len(found['index'])} indices,"
-        f" schema version {document['schema_version']}"
+
+
+def _sentences(document: dict[str, Json]) -> str:
+    counted = ", ".join(
+        f"{len(names)} {kind}"
+        for kind in ("tables", "views", "functions", "indices")
+        if isinstance(names := document[kind], list)
     )
-    emit(session, document, text)
+    extensions = document["extensions"]
+    named = ", ".join(map(str, extensions)) if isinstance(extensions, list) and extensions else ""
+    return (
+        f"schema initialized at {document['url']}\n"
+        f"{counted}, schema version {document['schema_version']}"
+        + (f"\nextensions: {named}" if named else "")
+    )
 
 
 def path_of(url: str) -> Path:

@@ -125,20 +125,20 @@ class ListPosition:
     id: str
 
 
+RANKED_NAMES: Final = (
+    "id",
+    "tier",
+    "namespace",
+    "priority",
+    "access_count",
+    "confidence",
+    "created_at",
+    "updated_at",
+)
+"""What ranking reads of a row, beside `content_bytes`."""
+
 _RANKED_COLUMNS: Final = (
-    *(
-        memories.c[name]
-        for name in (
-            "id",
-            "tier",
-            "namespace",
-            "priority",
-            "access_count",
-            "confidence",
-            "created_at",
-            "updated_at",
-        )
-    ),
+    *(memories.c[name] for name in RANKED_NAMES),
     func.octet_length(memories.c.content).label("content_bytes"),
 )
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import numpy as np
@@ -17,7 +15,6 @@ from app.domain.text import content_hash
 from app.log.cursor import VectorClock
 from app.log.digest import BUCKETS, EMPTY
 from app.log.entry import Entry, open_entry
-from app.log.hlc import HybridClock
 from app.log.projection import Snapshot, snapshot
 from app.log.state import EntityKey
 from app.store.protocol import (
@@ -30,27 +27,28 @@ from app.store.protocol import (
     TitledId,
     Unembedded,
 )
+from app.store.sql.conditions import KnownConditions
 from app.store.sql.memories import candidate_of, candidates_select
 from app.store.sqlite.backlog import Backlog
 from app.store.sqlite.backup import copy_database
-from app.store.sqlite.batch import Chain, CommandJob
 from app.store.sqlite.common_words import CommonWords
-from app.store.sqlite.conditions import KnownConditions
 from app.store.sqlite.connection import FileOptions, open_writer
 from app.store.sqlite.coverage import coverages
 from app.store.sqlite.errors import RETRY_AFTER_SECONDS, translating
-from app.store.sqlite.expiry import CollectJob
-from app.store.sqlite.foreign import ForeignJob, RetryJob
 from app.store.sqlite.fulltext import search_all, search_any
 from app.store.sqlite.identity import take_identity
 from app.store.sqlite.readers import Readers
 from app.store.sqlite.recall_reads import NearAsked, RecallReads
 from app.store.sqlite.scrub import ScrubReport, scrub
-from app.store.sqlite.stored import StoredStates, json_array
+from app.store.sqlite.stored import json_array
 from app.store.sqlite.titles import titled_like
+from app.store.sqlite.transaction import SqliteReader, SqliteTransactions
 from app.store.sqlite.vector_search import VectorSearch
-from app.store.sqlite.writer import Writer
 from app.store.tables import CURRENT_SCHEMA_VERSION
+from app.store.writing.chain import Chain
+from app.store.writing.stored import StoredStates
+from app.store.writing.submissions import Submissions
+from app.store.writing.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -64,11 +62,11 @@ if TYPE_CHECKING:
     from app.domain.recalled import Choose, Chosen, WordHits
     from app.domain.sources import Clock, DiskSync, Randomness
     from app.log.epochs import EpochReason
+    from app.store.sql.conditions import Condition
     from app.store.sql.filters import MemoryFilter, Viewer
     from app.store.sql.known import Known
     from app.store.sql.selects import Record, SqlValue
-    from app.store.sqlite.conditions import Condition
-    from app.store.sqlite.flush import FlushReport
+    from app.store.writing.flush import FlushReport
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
@@ -123,7 +121,7 @@ class SqliteStore(Store):
         self._common_words = CommonWords()
         self._backlog = Backlog()
         self._on_backlog: Callable[[], None] | None = None
-        self._conditions = KnownConditions(self._readers)
+        self._conditions = KnownConditions(self._readers.compiled)
         self._vectors = (
             VectorSearch(
                 self._readers,
@@ -136,17 +134,17 @@ class SqliteStore(Store):
             if options.model is not None
             else None
         )
+        self._transactions = SqliteTransactions(writer, _digests(writer))
         self._recalls = RecallReads(self._common_words, self._vectors)
         self._writer = Writer(
-            writer,
-            Chain(head, HybridClock(_last_hlc(writer)), _digests(writer)),
+            self._transactions,
+            Chain(head, _last_hlc(writer)),
             sources.clock,
             index_texts=options.index_texts,
             model=options.model,
             after_commit=self._committed,
         )
-        self._answers: deque[tuple[asyncio.Future[object], object]] = deque()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._submissions = Submissions(self._writer, inline=options.inline)
 
     @classmethod
     def open(
@@ -196,89 +194,40 @@ class SqliteStore(Store):
     @override
     async def submit(self, command: Command[T]) -> Receipt[T]:
         """Run one command in the next batch."""
-        future = self._future()
-        self._writer.put([CommandJob(command, partial(self._answer, future))])
-        if self._options.inline:
-            self._writer.run_queued()
-        return cast("Receipt[T]", await future)
+        return await self._submissions.submit(command)
 
     @override
     async def submit_all(self, commands: Sequence[Command[T]]) -> Sequence[Receipt[T] | Exception]:
         """Run many commands in order; each fails alone."""
-        futures = [self._future() for _ in commands]
-        self._writer.put(
-            [
-                CommandJob(command, partial(self._answer, future))
-                for command, future in zip(commands, futures, strict=True)
-            ]
-        )
-        if self._options.inline:
-            self._writer.run_queued()
-        found = await asyncio.gather(*futures, return_exceptions=True)
-        return cast("list[Receipt[T] | Exception]", found)
+        return await self._submissions.submit_all(commands)
 
     @override
     async def append_foreign(self, entries: Sequence[Entry]) -> ForeignOutcome:
         """Append a peer's entries."""
-        future = self._future()
-        self._writer.put([ForeignJob(entries, partial(self._answer, future))])
-        if self._options.inline:
-            self._writer.run_queued()
-        return cast("ForeignOutcome", await future)
+        return await self._submissions.append_foreign(entries)
 
     @override
     async def collect_expired(self, limit: int, *, archive: bool) -> Sequence[Memory]:
         """Move expired rows out of the live table."""
-        future = self._future()
-        self._writer.put([CollectJob(limit, archive, partial(self._answer, future))])
-        if self._options.inline:
-            self._writer.run_queued()
-        return cast("Sequence[Memory]", await future)
+        return await self._submissions.collect_expired(limit, archive=archive)
 
     @override
     async def retry_quarantine(self) -> int:
         """Apply entries whose future has come."""
-        future = self._future()
-        self._writer.put([RetryJob(partial(self._answer, future))])
-        if self._options.inline:
-            self._writer.run_queued()
-        return cast("int", await future)
-
-    def _future(self) -> asyncio.Future[object]:
-        self._loop = asyncio.get_running_loop()
-        return self._loop.create_future()
-
-    def _answer(self, future: asyncio.Future[object], outcome: object) -> None:
-        """From the writer's thread: queue the answer, wake the loop once for many."""
-        if self._options.inline or self._loop is None:
-            _resolve(future, outcome)
-            return
-        self._answers.append((future, outcome))
-        if len(self._answers) == 1:
-            try:
-                self._loop.call_soon_threadsafe(self._deliver)
-            except RuntimeError:  # the loop is gone: nobody waits any more
-                self._answers.clear()
-
-    def _deliver(self) -> None:
-        while self._answers:
-            # Looked at before it is taken, so that a writer who adds behind it need not wake us.
-            future, outcome = self._answers[0]
-            _resolve(future, outcome)
-            self._answers.popleft()
+        return await self._submissions.retry_quarantine()
 
     def _committed(self, report: FlushReport) -> None:
-        if report.text_rows:
-            self._common_words.note_changed(report.text_rows)
+        if self._transactions.rewritten_rows:
+            self._common_words.note_changed(self._transactions.rewritten_rows)
         if self._vectors is None:
             return
         self._backlog.add(report.unembedded)
         self._backlog.discard(report.embedded)
         self._backlog.discard(report.gone)
         inline = self._connection if self._options.inline else None
-        self._vectors.note(inline, report.namespaces, report.text_rows)
-        if report.unembedded and self._on_backlog is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._on_backlog)
+        self._vectors.note(inline, report.namespaces, self._transactions.rewritten_rows)
+        if report.unembedded and self._on_backlog is not None:
+            self._submissions.call_soon(self._on_backlog)
 
     def watch_backlog(self, notify: Callable[[], None]) -> None:
         """Call `notify` on the event loop when texts wait for a vector."""
@@ -530,7 +479,7 @@ class SqliteStore(Store):
             self._close()
             return
         await asyncio.get_running_loop().run_in_executor(None, self._close)
-        self._deliver()
+        self._submissions.deliver()
 
     def _close(self) -> None:
         self._closing = True
@@ -543,15 +492,6 @@ class SqliteStore(Store):
         with translating():
             self._connection.pragma("wal_checkpoint(TRUNCATE)")
             self._connection.close()
-
-
-def _resolve(future: asyncio.Future[object], outcome: object) -> None:
-    if future.done():
-        return  # the caller gave up waiting; the write stands
-    if isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
 
 
 def _entry(row: Sequence[object]) -> Entry:
@@ -576,7 +516,7 @@ def _last_hlc(connection: apsw.Connection) -> int:
 
 def _snapshot(connection: apsw.Connection, memory_id: str) -> Snapshot | None:
     key = EntityKey("memory", memory_id)
-    cells = StoredStates(connection).load_states([key]).get(key)
+    cells = StoredStates(SqliteReader(connection)).load_states([key]).get(key)
     return snapshot(memory_id, cells) if cells is not None else None
 
 

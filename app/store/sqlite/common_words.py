@@ -25,14 +25,8 @@ import numpy as np
 
 from app.domain.text import STOP_WORDS, quoted
 from app.store.sqlite.analysis import Analyser
-from app.store.sqlite.term_shares import (
-    COLUMN_WEIGHTS,
-    Averages,
-    Profile,
-    read_averages,
-    read_profiles,
-    word_weight,
-)
+from app.store.sqlite.term_shares import read_averages, read_profiles
+from app.store.text.bm25 import COLUMN_WEIGHTS, Averages, Profile, word_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

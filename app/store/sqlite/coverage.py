@@ -14,7 +14,9 @@ import numpy as np
 
 from app.domain.text import quoted
 from app.store.sqlite.asked_words import read_words
-from app.store.sqlite.term_shares import read_averages, read_profiles, word_weight
+from app.store.sqlite.term_shares import read_averages, read_profiles
+from app.store.text.bm25 import word_weight
+from app.store.text.coverage import TITLE_WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from app.store.sqlite.common_words import CommonWords, View
 
 _EVERY_ROW: Final = -1
-# A word in the title is a fact about what the row is of (ADR 0011).
-_TITLE_WEIGHT: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Coverage:
         self._whole = sum(rare.weight for rare in self._rare)
         if view is not None:
             self._whole += sum(weighted.weight for weighted in view.weighted)
-        self._whole *= 1.0 + _TITLE_WEIGHT
+        self._whole *= 1.0 + TITLE_WEIGHT
 
     def of(
         self, connection: apsw.Connection, analyser: Analyser, titles: Mapping[int, str]
@@ -77,7 +77,7 @@ class Coverage:
             for row in holders:
                 if row not in in_title:
                     in_title[row] = frozenset(analyser.terms(titles[row]))
-                held[row] += weight * (1.0 + _TITLE_WEIGHT * (term in in_title[row]))
+                held[row] += weight * (1.0 + TITLE_WEIGHT * (term in in_title[row]))
         return {row: min(weight / self._whole, 1.0) for row, weight in held.items()}
 
     def _found(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final, cast
 
 from app.log.entry import GENESIS_HASH
-from app.log.epochs import Identity, StoredIdentity, choose_identity, parse_sidecar
-from app.store.sqlite.batch import Head
+from app.log.epochs import Identity, StoredIdentity, choose_identity
+from app.store.sidecar import read_sidecar, write_durably
+from app.store.writing.chain import Head
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import apsw
 
     from app.domain.sources import DiskSync, Randomness
-    from app.log.epochs import EpochReason, Sidecar
+    from app.log.epochs import EpochReason
 
 _SIDECAR_SUFFIX: Final = ".node"
 _STORE_ID_BYTES: Final = 8
@@ -24,19 +24,6 @@ _STORE_ID_BYTES: Final = 8
 def sidecar_path(database: Path) -> Path:
     """The file beside the store."""
     return database.with_name(database.name + _SIDECAR_SUFFIX)
-
-
-def write_durably(path: Path, text: str, sync: DiskSync) -> None:
-    """Replace a file so that after a power loss it is the old one or the new one, whole."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, text.encode())
-        sync.file(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
-    sync.directory(path.parent)
 
 
 def take_identity(
@@ -49,10 +36,7 @@ def take_identity(
     """Decide who this boot is, write it in the order that `app.log.epochs` asks for."""
     stored = _stored(connection)
     path = sidecar_path(database)
-    sidecar: Sidecar | None = None
-    if path.exists():
-        sidecar = parse_sidecar(path.read_text(errors="replace"))
-    identity = choose_identity(stored, sidecar, randomness, forced=forced)
+    identity = choose_identity(stored, read_sidecar(path), randomness, forced=forced)
     write_durably(path, identity.prepared.to_json(), sync)
     head = _record(connection, identity, randomness)
     write_durably(path, identity.settled.to_json(), sync)

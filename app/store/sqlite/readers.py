@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from app.domain.errors import StoreClosedError
+from app.store.sql.compiled import CompiledStatements
 from app.store.sql.known import KnownSelects, asked
 from app.store.sqlite.connection import READERS, FileOptions, open_reader
 from app.store.sqlite.errors import translating
@@ -18,16 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import apsw
-    from sqlalchemy import BindParameter, ClauseElement, Select
-    from sqlalchemy.engine.interfaces import Compiled
-    from sqlalchemy.sql.compiler import SQLCompiler
+    from sqlalchemy import Select
 
     from app.store.sql.filters import MemoryFilter
     from app.store.sql.known import Known
     from app.store.sql.selects import Record, SqlValue
 
 T = TypeVar("T")
-_COMPILED_MAX: Final = 512
 _DIALECT: Final = sqlite_dialect.dialect(paramstyle="qmark")
 
 
@@ -50,7 +48,7 @@ class Readers:
         self._pool = (
             None if inline else ThreadPoolExecutor(threads, thread_name_prefix="store-reader")
         )
-        self._compiled = CompiledStatements()
+        self.compiled = CompiledStatements(_DIALECT)
         self._known = KnownSelects(_DIALECT)
         self._closed = False
 
@@ -78,7 +76,7 @@ class Readers:
         self, connection: apsw.Connection, statement: Select[*tuple[object, ...]]
     ) -> Sequence[Record]:
         """The rows of a select on this connection."""
-        text, parameters = self._compiled.text(statement)
+        text, parameters = self.compiled.text(statement)
         cursor = connection.execute(text, parameters)
         names = tuple(cast("str", column.name) for column in statement.selected_columns)
         return [dict(zip(names, row, strict=True)) for row in cursor]
@@ -93,10 +91,6 @@ class Readers:
             lambda connection: connection.execute(prepared.text, parameters).fetchall()
         )
         return [dict(zip(prepared.columns, row, strict=True)) for row in rows]
-
-    def condition(self, clause: ClauseElement) -> tuple[str, tuple[SqlValue, ...]]:
-        """A condition as driver text with its parameters in order."""
-        return self._compiled.text(clause)
 
     def _call(self, function: Callable[[apsw.Connection], T]) -> T:
         with translating():
@@ -115,33 +109,3 @@ class Readers:
             self._pool.shutdown(wait=True)
         for connection in self._opened:
             connection.close()
-
-
-class CompiledStatements:
-    """SQLAlchemy statements as driver text, compiled once a shape (its SQL compilation caching)."""
-
-    def __init__(self) -> None:
-        self._by_key: dict[object, Compiled] = {}
-
-    def text(self, statement: ClauseElement) -> tuple[str, tuple[SqlValue, ...]]:
-        """Text and parameters, in order."""
-        key = statement._generate_cache_key()  # noqa: SLF001 - the documented caching key has no public name
-        if key is None:
-            return _expanded(statement.compile(dialect=_DIALECT), None)
-        found = self._by_key.get(key.key)
-        if found is None:
-            if len(self._by_key) >= _COMPILED_MAX:
-                self._by_key.clear()
-            found = statement.compile(dialect=_DIALECT, cache_key=key)
-            self._by_key[key.key] = found
-        return _expanded(found, key.bindparams)
-
-
-def _expanded(
-    compiled: Compiled, bound: Sequence[BindParameter[object]] | None
-) -> tuple[str, tuple[SqlValue, ...]]:
-    parameters = dict(compiled.construct_params(extracted_parameters=bound) or {})
-    # IN lists have their length at execution time only.
-    state = cast("SQLCompiler", compiled)._process_parameters_for_postcompile(parameters)  # noqa: SLF001 - what every engine does
-    values = {**parameters, **state.additional_parameters}
-    return state.statement, tuple(cast("SqlValue", values[one]) for one in state.positiontup or ())

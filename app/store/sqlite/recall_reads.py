@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from app.domain.memory import Memory
     from app.domain.recalled import Choose
+    from app.store.sql.conditions import Condition
     from app.store.sql.selects import SqlValue
     from app.store.sqlite.common_words import CommonWords
-    from app.store.sqlite.conditions import Condition
     from app.store.sqlite.vector_search import VectorSearch
 
 _WEIGHED: Final = ", ".join(

@@ -1,4 +1,4 @@
-"""Hot statements: built from the declared tables once, run as driver text.
+"""The engine's statements as SQLite runs them: built from the declared tables once, as driver text.
 
 Many rows go into one statement: one step a chunk, so the writer gives up the
 interpreter lock a few times a batch and not a few times a row.
@@ -7,94 +7,220 @@ interpreter lock a few times a batch and not a few times a row.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from sqlalchemy import LargeBinary
+from typing_extensions import override
+
+from app.store.sqlite.stored import json_array
+from app.store.writing.statements import (
+    Change,
+    ChangeEach,
+    Delete,
+    Insert,
+    Keep,
+    Query,
+    Read,
+    Select,
+    Update,
+    Write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import apsw
-    from sqlalchemy import Table
 
     from app.store.sql.selects import SqlValue
+
+    Row = Sequence[SqlValue]
 
 # Few distinct texts, so that each stays in the driver's statement cache.
 CHUNKS: Final = (64, 16, 4, 1)
 
 
-def insert_text(table: Table, columns: Sequence[str], suffix: str = "") -> _Insert:
-    """An INSERT of any number of rows into `table`; unknown columns fail here, not later."""
-    unknown = set(columns) - set(table.c.keys())
-    if unknown:
-        message = f"{table.name} has no columns {sorted(unknown)}"
-        raise KeyError(message)
-    return _Insert(table.name, tuple(columns), suffix)
+class Rendered(Protocol):
+    """A write as driver text."""
+
+    def run(self, connection: apsw.Connection, rows: Sequence[Row]) -> None:
+        """Write all rows, in order."""
+        ...
+
+
+class RenderedRead(Protocol):
+    """A read as driver text."""
+
+    def run(
+        self, connection: apsw.Connection, parameters: Sequence[SqlValue] | Sequence[Row]
+    ) -> apsw.Cursor:
+        """The rows found."""
+        ...
+
+
+def rendered(statement: Write) -> Rendered:
+    """How SQLite runs a write."""
+    match statement:
+        case Insert(feeds_text_index=True):
+            return _GatheredInsert(statement)
+        case Insert():
+            return _Insert(statement)
+        case Update():
+            return _Update(statement)
+        case Delete():
+            return _delete(statement)
+        case ChangeEach():
+            return _Each(statement.sqlite)
+        case Change():
+            return _Change(statement.text)
+
+
+def _delete(statement: Delete) -> Rendered:
+    table, keys = statement.table.name, statement.keys
+    if len(keys) == 1:
+        return _Each(
+            f"DELETE FROM {table} WHERE {keys[0]} IN (SELECT value ->> 0 FROM json_each(?))"  # noqa: S608 - declared names
+        )
+    condition = " AND ".join(f"{one} = ?" for one in keys)
+    return _Change(f"DELETE FROM {table} WHERE {condition}")  # noqa: S608 - declared names
+
+
+def rendered_read(statement: Read) -> RenderedRead:
+    """How SQLite runs a read."""
+    if isinstance(statement, Query):
+        return _Query(statement.text)
+    if any(isinstance(statement.table.c[key].type, LargeBinary) for key in statement.keys):
+        return _SelectOfBytes(statement)
+    return _Select(statement)
 
 
 class _Insert:
     """`INSERT INTO table (columns) VALUES (…), … suffix`."""
 
-    def __init__(self, table: str, columns: tuple[str, ...], suffix: str) -> None:
-        self._head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - declared names
+    def __init__(self, statement: Insert) -> None:
+        columns = statement.columns
+        self._head = f"INSERT INTO {statement.table.name} ({', '.join(columns)}) VALUES "  # noqa: S608 - declared names
         self._row = f"({', '.join('?' * len(columns))})"
-        self._suffix = f" {suffix}" if suffix else ""
-        self.text = cache(self._text)
+        self._suffix = _suffix(statement)
+        self._texts = cache(self._text)
 
     def _text(self, rows: int) -> str:
         return self._head + ", ".join([self._row] * rows) + self._suffix
 
-    def run(self, connection: apsw.Connection, rows: Sequence[Sequence[SqlValue]]) -> None:
-        """Insert all rows, in order."""
+    def run(self, connection: apsw.Connection, rows: Sequence[Row]) -> None:
         for chunk in _chunks(rows):
-            connection.execute(self.text(len(chunk)), _flat(chunk))
+            connection.execute(self._texts(len(chunk)), _flat(chunk))
 
-    def run_in_fewest(
-        self, connection: apsw.Connection, rows: Sequence[Sequence[SqlValue]]
-    ) -> None:
-        """Insert all rows in as few statements as fit, at the price of more distinct texts.
 
-        For a table whose triggers feed the full-text index: each statement opens a savepoint, and
-        at every savepoint FTS5 writes what it has gathered as a segment of its own.
-        """
+class _GatheredInsert(_Insert):
+    """All rows in as few statements as fit, at the price of more distinct texts.
+
+    For a table whose triggers feed the full-text index: each statement opens a savepoint, and
+    at every savepoint FTS5 writes what it has gathered as a segment of its own.
+    """
+
+    @override
+    def run(self, connection: apsw.Connection, rows: Sequence[Row]) -> None:
         for start in range(0, len(rows), CHUNKS[0]):
             chunk = rows[start : start + CHUNKS[0]]
-            connection.execute(self.text(len(chunk)), _flat(chunk))
+            connection.execute(self._texts(len(chunk)), _flat(chunk))
 
 
-def replacing(keys: Sequence[str], columns: Sequence[str]) -> str:
-    """The suffix that makes an INSERT replace `columns` of a row whose `keys` are there."""
-    changes = ", ".join(f"{one} = excluded.{one}" for one in columns)
-    return f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}"
-
-
-def update_text(table: Table, key: str, columns: Sequence[str]) -> _Update:
-    """An UPDATE of many rows by key; a row is (key, *values)."""
-    unknown = {key, *columns} - set(table.c.keys())
-    if unknown:
-        message = f"{table.name} has no columns {sorted(unknown)}"
-        raise KeyError(message)
-    return _Update(table.name, key, tuple(columns))
+def _suffix(statement: Insert) -> str:
+    conflict = statement.conflict
+    if conflict is None:
+        return ""
+    if isinstance(conflict, Keep):
+        return " ON CONFLICT DO NOTHING"
+    changes = ", ".join(f"{one} = excluded.{one}" for one in conflict.columns)
+    return f" ON CONFLICT ({', '.join(conflict.keys)}) DO UPDATE SET {changes}"
 
 
 class _Update:
     """`WITH v AS (VALUES …) UPDATE table SET … FROM v`: touches the named columns only."""
 
-    def __init__(self, table: str, key: str, columns: tuple[str, ...]) -> None:
+    def __init__(self, statement: Update) -> None:
+        table, key, columns = statement.table.name, statement.key, statement.columns
         self._names = ", ".join((f"v_{key}", *(f"v_{one}" for one in columns)))
         self._row = f"({', '.join('?' * (len(columns) + 1))})"
         assignments = ", ".join(f"{one} = v_{one}" for one in columns)
         self._tail = f" UPDATE {table} SET {assignments} FROM v WHERE {table}.{key} = v_{key}"  # noqa: S608 - declared names
-        self.text = cache(self._text)
+        self._texts = cache(self._text)
 
     def _text(self, rows: int) -> str:
         return f"WITH v({self._names}) AS (VALUES {', '.join([self._row] * rows)}){self._tail}"
 
-    def run(self, connection: apsw.Connection, rows: Sequence[Sequence[SqlValue]]) -> None:
-        """Update all rows."""
+    def run(self, connection: apsw.Connection, rows: Sequence[Row]) -> None:
         for chunk in _chunks(rows):
-            connection.execute(self.text(len(chunk)), _flat(chunk))
+            connection.execute(self._texts(len(chunk)), _flat(chunk))
 
 
-def _chunks(rows: Sequence[Sequence[SqlValue]]) -> Iterator[Sequence[Sequence[SqlValue]]]:
+class _Each:
+    """One statement that reads all rows from `json_each`."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def run(self, connection: apsw.Connection, rows: Sequence[Row]) -> None:
+        connection.execute(self._text, (json_array(rows),))
+
+
+class _Change:
+    """A statement a row."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def run(self, connection: apsw.Connection, rows: Sequence[Row]) -> None:
+        connection.executemany(self._text, rows)
+
+
+class _Query:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def run(
+        self, connection: apsw.Connection, parameters: Sequence[SqlValue] | Sequence[Row]
+    ) -> apsw.Cursor:
+        return connection.execute(self._text, cast("Sequence[SqlValue]", parameters))
+
+
+class _Select:
+    def __init__(self, statement: Select) -> None:
+        table, keys = statement.table.name, statement.keys
+        columns = ", ".join(f"{table}.{one}" for one in statement.columns)
+        if len(keys) == 1:
+            # The planner goes through an IN list key by key, as through a join, and leaves doubles.
+            self._text = (
+                f"SELECT {columns} FROM {table} WHERE {keys[0]} IN"  # noqa: S608 - declared names
+                " (SELECT value ->> 0 FROM json_each(?))"
+            )
+        else:
+            same = " AND ".join(f"{table}.{key} = g.value ->> {i}" for i, key in enumerate(keys))
+            self._text = f"SELECT {columns} FROM json_each(?) AS g JOIN {table} ON {same}"  # noqa: S608 - declared names
+
+    def run(
+        self, connection: apsw.Connection, parameters: Sequence[SqlValue] | Sequence[Row]
+    ) -> apsw.Cursor:
+        return connection.execute(self._text, (json_array(parameters),))
+
+
+class _SelectOfBytes:
+    """JSON carries no bytes: a mark a key."""
+
+    def __init__(self, statement: Select) -> None:
+        (key,) = statement.keys
+        self._head = (
+            f"SELECT {', '.join(statement.columns)} FROM {statement.table.name} WHERE {key} IN"  # noqa: S608 - declared names
+        )
+
+    def run(
+        self, connection: apsw.Connection, parameters: Sequence[SqlValue] | Sequence[Row]
+    ) -> apsw.Cursor:
+        keys = _flat(cast("Sequence[Row]", parameters))
+        return connection.execute(f"{self._head} ({', '.join('?' * len(keys))})", keys)
+
+
+def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     start = 0
     for size in CHUNKS:
         while len(rows) - start >= size:
@@ -102,5 +228,5 @@ def _chunks(rows: Sequence[Sequence[SqlValue]]) -> Iterator[Sequence[Sequence[Sq
             start += size
 
 
-def _flat(rows: Sequence[Sequence[SqlValue]]) -> list[SqlValue]:
+def _flat(rows: Sequence[Row]) -> list[SqlValue]:
     return [value for row in rows for value in row]

@@ -37,6 +37,7 @@ from app.store.tables.governance import (
 from app.store.tables.memories import archived_memories, memories, memory_links
 from app.store.tables.node import (
     digest_buckets,
+    digest_deltas,
     log_entries,
     log_members,
     log_origins,
@@ -45,6 +46,7 @@ from app.store.tables.node import (
     memory_state,
     memory_vectors,
     name_claims,
+    node_leases,
     record_state,
     store_identity,
     text_duplicates,
@@ -63,6 +65,7 @@ __all__ = [
     "audit_log",
     "confidence_shadow_observations",
     "digest_buckets",
+    "digest_deltas",
     "entity_aliases",
     "federation_nonce_cache",
     "federation_push_dlq",
@@ -81,6 +84,7 @@ __all__ = [
     "metadata",
     "name_claims",
     "namespace_meta",
+    "node_leases",
     "offloaded_blobs",
     "pending_actions",
     "recall_observations",

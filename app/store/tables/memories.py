@@ -129,9 +129,22 @@ Index("idx_memories_metadata_gin", memories.c.metadata, postgresql_using="gin").
     dialect="postgresql"
 )
 Index(
+    "memories_embedding_hnsw",
+    memories.c.embedding,
+    postgresql_using="hnsw",
+    postgresql_ops={"embedding": "vector_cosine_ops"},
+).ddl_if(dialect="postgresql")
+Index(
     "idx_memories_namespace_prefix",
     memories.c.namespace,
     postgresql_ops={"namespace": "text_pattern_ops"},
+).ddl_if(dialect="postgresql")
+
+Index(
+    "idx_memories_unembedded",
+    memories.c.created_at,
+    memories.c.id,
+    postgresql_where=text("embedding_dim IS NULL"),
 ).ddl_if(dialect="postgresql")
 
 memory_links = Table(

@@ -84,6 +84,26 @@ digest_buckets = Table(
     Column("digest", LargeBinary, nullable=False),
 )
 
+# On PostgreSQL only, where several nodes may write to one schema.
+digest_deltas = Table(
+    "digest_deltas",
+    metadata,
+    Column("no", COUNTER, primary_key=True),
+    Column("buckets", LargeBinary, nullable=False, comment="a byte each"),
+    Column("deltas", LargeBinary, nullable=False, comment="32 bytes each, in the same order"),
+    sqlite_autoincrement=True,
+)
+
+node_leases = Table(
+    "node_leases",
+    metadata,
+    Column("node_id", Text, primary_key=True),
+    Column("epoch", COUNTER, nullable=False),
+    Column("boot_token", Text, nullable=False, comment="whoever knows it holds the lease"),
+    Column("server", Text, nullable=False, comment="and its timeline, where it last ran"),
+    Column("leased_until", Timestamp, nullable=False),
+)
+
 log_origins = Table(
     "log_origins",
     metadata,

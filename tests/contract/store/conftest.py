@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
+import psycopg
 import pytest
+from typing_extensions import override
 
 from app.domain.memory import Memory
 from app.domain.timestamps import format_instant
@@ -15,9 +18,15 @@ from app.log import drafts
 from app.log.entry import Draft
 from app.log.names import Name
 from app.store import schema
+from app.store.postgres.adapter import PostgresStore
+from app.store.postgres.connection import PostgresOptions
+from app.store.postgres.url import PostgresUrl
+from app.store.postgres.writes import WriteOptions
 from app.store.protocol import Decided, Needs, Store, View
 from app.store.sqlite.adapter import Sources, SqliteOptions, SqliteStore
 from app.store.sqlite.connection import FileOptions
+from tests.postgres.fixtures import Databases
+from tools.postgres.server import Server
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 MODEL = "test-model:4"
@@ -66,28 +75,76 @@ class RealDisk:
         os.close(descriptor)
 
 
+# What a real store refuses, so that vectors of a test stay readable.
+SHORT_VECTORS = "ALTER TABLE memories ALTER COLUMN embedding TYPE vector(4);"
+SHORT_VECTORS += " ALTER TABLE archived_memories ALTER COLUMN embedding TYPE vector(4)"
+
+TestedStore = SqliteStore | PostgresStore
+
+
 @dataclass
 class Stores:
     """Opens stores and closes them all at the end."""
 
-    folder: Path
     clock: TurnedClock
-    inline: bool
     opened: list[Store] = field(default_factory=list)
 
-    def open(self, name: str = "a", seed: int | None = None) -> SqliteStore:
-        path = self.folder / f"{name}.db"
-        schema.migrate(path, lambda _: None)
-        store = SqliteStore.open(
-            SqliteOptions(FileOptions(path), model=MODEL, dim=DIM, inline=self.inline),
-            Sources(self.clock, SeededRandomness(seed or len(self.opened) + 1), RealDisk()),
-        )
+    def open(self, name: str = "a", seed: int | None = None) -> TestedStore:
+        store = self._open(name, SeededRandomness(seed or len(self.opened) + 1))
         self.opened.append(store)
         return store
+
+    def _open(self, name: str, randomness: SeededRandomness) -> TestedStore:
+        raise NotImplementedError
 
     async def close(self, store: Store) -> None:
         self.opened.remove(store)
         await store.close()
+
+    async def close_all(self) -> None:
+        for store in list(self.opened):
+            await self.close(store)
+
+
+@dataclass(kw_only=True)
+class SqliteStores(Stores):
+    folder: Path
+    inline: bool
+
+    @override
+    def _open(self, name: str, randomness: SeededRandomness) -> TestedStore:
+        path = self.folder / f"{name}.db"
+        schema.migrate(path, lambda _: None)
+        return SqliteStore.open(
+            SqliteOptions(FileOptions(path), model=MODEL, dim=DIM, inline=self.inline),
+            Sources(self.clock, randomness, RealDisk()),
+        )
+
+
+@dataclass(kw_only=True)
+class PostgresStores(Stores):
+    """A database a name; a store opened again finds what it left."""
+
+    create: Callable[[], str]
+    inline: bool = False
+    databases: dict[str, str] = field(default_factory=dict)
+
+    def url(self, name: str = "a") -> str:
+        if name not in self.databases:
+            self.databases[name] = self.create()
+            with closing(psycopg.connect(self.databases[name], autocommit=True)) as connection:
+                connection.execute(SHORT_VECTORS)
+        return self.databases[name]
+
+    @override
+    def _open(self, name: str, randomness: SeededRandomness) -> TestedStore:
+        options = PostgresOptions(PostgresUrl.parse(self.url(name)), most=3, least=1)
+        return PostgresStore(
+            WriteOptions(options, model=MODEL, inline=self.inline),
+            self.clock,
+            randomness,
+            dim=DIM,
+        )
 
 
 @pytest.fixture
@@ -95,18 +152,29 @@ def clock() -> TurnedClock:
     return TurnedClock()
 
 
-@pytest.fixture(params=["threaded", "inline"])
+@pytest.fixture(params=["sqlite threaded", "sqlite inline", "postgres"])
 async def stores(
     request: pytest.FixtureRequest, tmp_path: Path, clock: TurnedClock
 ) -> AsyncIterator[Stores]:
-    found = Stores(tmp_path, clock, inline=request.param == "inline")
+    found: Stores
+    if request.param == "postgres":
+        found = PostgresStores(clock, create=new_database(request))
+    else:
+        found = SqliteStores(clock, folder=tmp_path, inline=request.param == "sqlite inline")
     yield found
-    for store in list(found.opened):
-        await found.close(store)
+    await found.close_all()
+
+
+def new_database(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Makes databases with the newest schema, cloned from a template."""
+    server: Server = request.getfixturevalue("postgres_server")
+    template: str = request.getfixturevalue("postgres_template")
+    databases: Databases = request.getfixturevalue("postgres_databases")
+    return lambda: server.url(databases.create(template))
 
 
 @pytest.fixture
-def store(stores: Stores) -> SqliteStore:
+def store(stores: Stores) -> TestedStore:
     return stores.open()
 
 

@@ -14,7 +14,6 @@ from app.recall.embedding.protocol import Embedded
 from app.services.commands.embeddings import RecordVector
 from app.store.protocol import Store
 from app.store.sql.filters import MemoryFilter, Viewer
-from app.store.sqlite.adapter import SqliteStore
 from tests.contract.store.conftest import (
     DIM,
     MODEL,
@@ -37,7 +36,7 @@ def vector_of(number: int) -> np.ndarray:
     return (made / np.linalg.norm(made)).astype(np.float16)
 
 
-async def filled(store: SqliteStore, count: int = 60) -> list[str]:
+async def filled(store: Store, count: int = 60) -> list[str]:
     chance = Random(5)
     ids = []
     for number in range(count):
@@ -72,7 +71,7 @@ def best(candidates: Sequence[Candidate]) -> Sequence[Ranked]:
     return rank(candidates, Scoring(), START, hybrid=True, limit=10)
 
 
-async def both_ways(store: SqliteStore, chosen: MemoryFilter) -> tuple[Chosen, Chosen]:
+async def both_ways(store: Store, chosen: MemoryFilter) -> tuple[Chosen, Chosen]:
     vector = vector_of(1_000).astype(np.float32).tolist()
     words = await store.recall_words(QUESTION, chosen, 30, covers=True)
     here = await store.recall_best(words, vector, chosen, 20, best)
@@ -81,7 +80,7 @@ async def both_ways(store: SqliteStore, chosen: MemoryFilter) -> tuple[Chosen, C
     return here, plain
 
 
-async def assert_alike(store: SqliteStore, chosen: MemoryFilter = EVERYTHING) -> Chosen:
+async def assert_alike(store: Store, chosen: MemoryFilter = EVERYTHING) -> Chosen:
     here, plain = await both_ways(store, chosen)
     assert list(here.memories) == list(plain.memories)
     assert [one.id for one in here.ranked] == [one.id for one in plain.ranked]
@@ -92,7 +91,7 @@ async def assert_alike(store: SqliteStore, chosen: MemoryFilter = EVERYTHING) ->
     return here
 
 
-async def test_both_ways_answer_alike_within_every_filter(store: SqliteStore):
+async def test_both_ways_answer_alike_within_every_filter(store: Store):
     await filled(store)
     assert (await assert_alike(store)).memories
     await assert_alike(store, MemoryFilter(now=NOW, namespaces=("n1",)))
@@ -101,7 +100,7 @@ async def test_both_ways_answer_alike_within_every_filter(store: SqliteStore):
     assert not (await assert_alike(store, nobody)).memories
 
 
-async def test_a_row_that_left_and_one_in_its_place_are_seen_as_they_are(store: SqliteStore):
+async def test_a_row_that_left_and_one_in_its_place_are_seen_as_they_are(store: Store):
     ids = await filled(store)
     first = (await assert_alike(store)).ranked[0].id
     await store.submit(delete(first))
@@ -112,7 +111,7 @@ async def test_a_row_that_left_and_one_in_its_place_are_seen_as_they_are(store: 
     assert "new" in {one.id for one in (await assert_alike(store)).ranked}
 
 
-async def test_an_archived_row_comes_back_with_its_vector(store: SqliteStore):
+async def test_an_archived_row_comes_back_with_its_vector(store: Store):
     await filled(store)
     first = (await assert_alike(store)).ranked[0].id
     await store.submit(archive(first))
@@ -121,7 +120,7 @@ async def test_an_archived_row_comes_back_with_its_vector(store: SqliteStore):
     assert first in {one.id for one in (await assert_alike(store)).ranked}
 
 
-async def test_a_new_vector_takes_the_place_of_the_old_one(store: SqliteStore):
+async def test_a_new_vector_takes_the_place_of_the_old_one(store: Store):
     await filled(store)
     far = next(one for one in (await assert_alike(store)).ranked if one.cosine is not None)
     (row,) = await store.get_many([far.id], EVERYTHING)

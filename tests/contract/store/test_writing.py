@@ -12,13 +12,13 @@ from app.log import drafts
 from app.log.entry import GENESIS_HASH, chain_hash
 from app.store.protocol import Receipt, Store
 from app.store.sql.filters import MemoryFilter
-from app.store.sqlite.adapter import SqliteStore
 from tests.contract.store.conftest import (
     START,
     Change,
     Put,
     Say,
     Stores,
+    TestedStore,
     TurnedClock,
     archive,
     delete,
@@ -39,7 +39,7 @@ async def found(store: Store, words: str) -> list[str]:
     return [hit.id for hit in await store.search_text(words, EVERYTHING, 50, every_term=True)]
 
 
-async def test_a_stored_memory_is_read_back_whole(store: SqliteStore):
+async def test_a_stored_memory_is_read_back_whole(store: TestedStore):
     row = memory(
         "m1",
         tags=("a", "ü"),
@@ -59,7 +59,7 @@ async def test_a_stored_memory_is_read_back_whole(store: SqliteStore):
     assert await store.get("m1", EVERYTHING) == row
 
 
-async def test_a_refused_command_fails_alone_and_leaves_no_gap(store: SqliteStore):
+async def test_a_refused_command_fails_alone_and_leaves_no_gap(store: TestedStore):
     refused = ConflictError("taken")
     outcomes = await store.submit_all(
         [Put(memory("m1")), Put(memory("m2"), error=refused), Put(memory("m3"))]
@@ -70,7 +70,7 @@ async def test_a_refused_command_fails_alone_and_leaves_no_gap(store: SqliteStor
 
 
 async def test_a_bug_in_one_command_does_not_take_others_down(
-    store: SqliteStore, caplog: pytest.LogCaptureFixture
+    store: TestedStore, caplog: pytest.LogCaptureFixture
 ):
     outcomes = await store.submit_all(
         [Put(memory("m1"), error=ZeroDivisionError()), Put(memory("m2"))]
@@ -79,7 +79,7 @@ async def test_a_bug_in_one_command_does_not_take_others_down(
     assert isinstance(outcomes[1], Receipt)
 
 
-async def test_a_hundred_writers_at_once_lose_nothing(store: SqliteStore):
+async def test_a_hundred_writers_at_once_lose_nothing(store: TestedStore):
     async def write(writer: int) -> None:
         for number in range(5):
             await store.submit(Put(memory(f"w{writer}-{number}")))
@@ -90,7 +90,7 @@ async def test_a_hundred_writers_at_once_lose_nothing(store: SqliteStore):
     assert clock.as_dict() == {store.identity.origin: 500}
 
 
-async def test_the_log_hashes_from_its_first_entry_to_its_head(store: SqliteStore):
+async def test_the_log_hashes_from_its_first_entry_to_its_head(store: TestedStore):
     await store.submit_all([Put(memory(f"m{number}")) for number in range(40)])
     await store.submit(purge("m3"))
     entries = await store.log_after(store.identity.origin, 0, 1_000)
@@ -103,7 +103,7 @@ async def test_the_log_hashes_from_its_first_entry_to_its_head(store: SqliteStor
     assert [one.seq for one in entries if one.payload is None] == [4]
 
 
-async def test_an_update_moves_the_text_index_and_bumps_the_version(store: SqliteStore):
+async def test_an_update_moves_the_text_index_and_bumps_the_version(store: TestedStore):
     await store.submit(Put(memory("m1", content="apples and pears")))
     receipt = await store.submit(Change("m1", {"content": "plums", "tags": ("fruit",)}))
     assert receipt.result.version == 2
@@ -112,18 +112,18 @@ async def test_an_update_moves_the_text_index_and_bumps_the_version(store: Sqlit
     assert await found(store, "fruit") == ["m1"]
 
 
-async def test_an_update_that_changes_nothing_appends_nothing(store: SqliteStore):
+async def test_an_update_that_changes_nothing_appends_nothing(store: TestedStore):
     await store.submit(Put(memory("m1")))
     assert (await store.submit(Change("m1", {"title": "title of m1"}))).seq is None
 
 
-async def test_two_memories_may_swap_their_titles_in_one_batch(store: SqliteStore):
+async def test_two_memories_may_swap_their_titles_in_one_batch(store: TestedStore):
     await store.submit_all([Put(memory("m1", title="one")), Put(memory("m2", title="two"))])
     await store.submit_all([Change("m1", {"title": "two"}), Change("m2", {"title": "one"})])
     assert await titles(store) == {"m1": "two", "m2": "one"}
 
 
-async def test_the_later_claimant_of_a_name_shows_an_alias_until_it_is_free(store: SqliteStore):
+async def test_the_later_claimant_of_a_name_shows_an_alias_until_it_is_free(store: TestedStore):
     await store.submit(Put(memory("11111111-a", title="same")))
     later = await store.submit(Put(memory("22222222-b", title="same")))
     assert later.result.title == "same ~22222222"
@@ -135,7 +135,7 @@ async def test_the_later_claimant_of_a_name_shows_an_alias_until_it_is_free(stor
     assert "name_conflict" not in row.metadata
 
 
-async def test_somebody_may_take_the_very_title_that_an_alias_shows(store: SqliteStore):
+async def test_somebody_may_take_the_very_title_that_an_alias_shows(store: TestedStore):
     await store.submit_all(
         [Put(memory("11111111-a", title="same")), Put(memory("22222222-b", title="same"))]
     )
@@ -145,7 +145,7 @@ async def test_somebody_may_take_the_very_title_that_an_alias_shows(store: Sqlit
     assert len(set(shown.values())) == 3
 
 
-async def test_a_deleted_memory_is_gone_and_stays_gone_under_updates(store: SqliteStore):
+async def test_a_deleted_memory_is_gone_and_stays_gone_under_updates(store: TestedStore):
     await store.submit(Put(memory("m1", content="apples")))
     await store.submit(delete("m1"))
     await store.submit(Change("m1", {"content": "pears"}))
@@ -153,7 +153,7 @@ async def test_a_deleted_memory_is_gone_and_stays_gone_under_updates(store: Sqli
     assert await found(store, "pears") == []
 
 
-async def test_an_archived_memory_comes_back_as_it_was(store: SqliteStore):
+async def test_an_archived_memory_comes_back_as_it_was(store: TestedStore):
     await store.submit(Put(memory("m1", content="apples", priority=9)))
     await store.submit(archive("m1"))
     assert await titles(store) == {}
@@ -177,7 +177,7 @@ async def test_a_purged_memory_leaves_no_content_in_state_or_log(stores: Stores,
 
 
 async def test_an_expired_row_is_hidden_collected_and_brought_back(
-    store: SqliteStore, clock: TurnedClock
+    store: TestedStore, clock: TurnedClock
 ):
     soon = "2026-06-01T12:01:00.000000+00:00"
     await store.submit(Put(memory("m1", content="apples", expires_at=soon)))
@@ -192,7 +192,7 @@ async def test_an_expired_row_is_hidden_collected_and_brought_back(
     assert await found(store, "apples") == ["m1"]
 
 
-async def test_collection_is_in_no_digest(store: SqliteStore, clock: TurnedClock):
+async def test_collection_is_in_no_digest(store: TestedStore, clock: TurnedClock):
     await store.submit(Put(memory("m1", expires_at="2026-06-01T12:01:00.000000+00:00")))
     before = await store.digests()
     clock.turn(minutes=2)
@@ -216,7 +216,7 @@ async def test_everything_queued_before_a_close_is_stored(stores: Stores):
     assert len(await titles(stores.open())) == 300
 
 
-async def test_a_link_that_is_made_again_is_open_again(store: SqliteStore, clock: TurnedClock):
+async def test_a_link_that_is_made_again_is_open_again(store: TestedStore, clock: TurnedClock):
     ends = MemoryLink("m1", "m2", "related_to", clock.text(), valid_from=clock.text())
     await store.submit_all([Put(memory("m1")), Put(memory("m2"))])
     for make in (

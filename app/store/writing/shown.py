@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from app.store.sqlite import rows
+from app.store.writing import rows
 
 if TYPE_CHECKING:
     from app.log.projection import Snapshot

@@ -17,14 +17,49 @@ from app.log.hlc import MAX_OFFSET_MS, HlcTooFarAheadError, Stamp, wall_millisec
 from app.log.kinds import KINDS
 from app.log.quarantine import RefusalCode
 from app.store.protocol import ForeignOutcome, Needs, Refusal
+from app.store.tables import log_origins, log_quarantine
+from app.store.writing.flush import HEADS
+from app.store.writing.statements import Change, Delete, Insert, Keep, Query, Replace, Select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.log.canonical import Value
-    from app.store.sqlite.batch import Batch
+    from app.store.writing.batch import Batch
 
 _RETRIED_MAX: Final = 500
+_DUE: Final = Query(
+    "SELECT origin, seq, entry FROM log_quarantine"
+    " WHERE retry_at IS NOT NULL AND retry_at <= ? ORDER BY retry_at LIMIT ?"
+)
+_NEVER: Final = Change(
+    "UPDATE log_quarantine SET retry_at = NULL, detail = ? WHERE origin = ? AND seq = ?"
+)
+_SETTLED: Final = Delete(log_quarantine, ("origin", "seq"))
+_KNOWN: Final = Query("SELECT hash FROM log_entries WHERE origin_no = ? AND seq = ?")
+_QUARANTINE_COLUMNS: Final = (
+    "origin",
+    "seq",
+    "code",
+    "detail",
+    "entry",
+    "received_at",
+    "retry_at",
+)
+_PUT_ASIDE: Final = Insert(
+    log_quarantine,
+    _QUARANTINE_COLUMNS,
+    Replace(_QUARANTINE_COLUMNS[:2], _QUARANTINE_COLUMNS[2:]),
+)
+_NEW_ORIGIN: Final = Insert(
+    log_origins, ("origin", "is_self", "head_seq", "head_hash", "head_hlc"), Keep()
+)
+_ORIGIN: Final = Select(
+    log_origins,
+    ("origin_no", "is_self", "head_seq", "head_hash", "head_hlc"),
+    ("origin",),
+    for_change=True,
+)
 
 
 @dataclass(slots=True)
@@ -72,11 +107,7 @@ class RetryJob:
     def run(self, batch: Batch) -> None:
         """Apply what is due; the entries themselves are in the log already."""
         self.applied = 0
-        due = batch.connection.execute(
-            "SELECT origin, seq, entry FROM log_quarantine"
-            " WHERE retry_at IS NOT NULL AND retry_at <= ? ORDER BY retry_at LIMIT ?",
-            (batch.now, _RETRIED_MAX),
-        ).fetchall()
+        due = batch.transaction.read(_DUE, (batch.now, _RETRIED_MAX))
         for origin, seq, stored in due:
             entry = _stored_entry(cast("bytes", stored))
             try:
@@ -85,15 +116,9 @@ class RetryJob:
                     entry.kind, decode_payload(entry), Stamp(entry.hlc, entry.origin)
                 )
             except (HlcTooFarAheadError, EntryRefusedError) as error:
-                batch.connection.execute(
-                    "UPDATE log_quarantine SET retry_at = NULL, detail = ?"
-                    " WHERE origin = ? AND seq = ?",
-                    (str(error), origin, seq),
-                )
+                batch.transaction.write(_NEVER, [(str(error), origin, seq)])
                 continue
-            batch.connection.execute(
-                "DELETE FROM log_quarantine WHERE origin = ? AND seq = ?", (origin, seq)
-            )
+            batch.transaction.write(_SETTLED, [(origin, seq)])
             self.applied += 1
 
     def succeed(self) -> None:
@@ -147,13 +172,14 @@ class _Run:
         self._append(cursor, entry)
 
     def outcome(self) -> ForeignOutcome:
-        for cursor in self._cursors.values():
-            if not cursor.is_self:
-                self._batch.connection.execute(
-                    "UPDATE log_origins SET head_seq = ?, head_hash = ?, head_hlc = ?"
-                    " WHERE origin_no = ?",
-                    (cursor.seq, cursor.hash, cursor.hlc, cursor.origin_no),
-                )
+        self._batch.transaction.write(
+            HEADS,
+            [
+                (cursor.origin_no, cursor.seq, cursor.hash, cursor.hlc)
+                for cursor in self._cursors.values()
+                if not cursor.is_self
+            ],
+        )
         decided = {origin: cursor.seq for origin, cursor in self._cursors.items()}
         return ForeignOutcome(decided, self._refused, self._applied)
 
@@ -182,11 +208,8 @@ class _Run:
         self._applied += 1
 
     def _check_known(self, cursor: _Cursor, entry: Entry) -> None:
-        row = self._batch.connection.execute(
-            "SELECT hash FROM log_entries WHERE origin_no = ? AND seq = ?",
-            (cursor.origin_no, entry.seq),
-        ).fetchone()
-        known = row[0] if row else None
+        found = self._batch.transaction.read(_KNOWN, (cursor.origin_no, entry.seq))
+        known = found[0][0] if found else None
         if known is None:
             known = next(
                 (
@@ -207,31 +230,17 @@ class _Run:
             "payload_hash": entry.payload_hash,
             "hash": entry.hash,
         }
-        self._batch.connection.execute(
-            "INSERT INTO log_quarantine"
-            " (origin, seq, code, detail, entry, received_at, retry_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (origin, seq) DO UPDATE SET"
-            " code = excluded.code, detail = excluded.detail, entry = excluded.entry,"
-            " received_at = excluded.received_at, retry_at = excluded.retry_at",
-            (entry.origin, entry.seq, code, detail, encode(stored), self._batch.now, retry_at),
-        )
+        row = (entry.origin, entry.seq, code, detail, encode(stored), self._batch.now, retry_at)
+        self._batch.transaction.write(_PUT_ASIDE, [row])
         self._refused.append(Refusal(entry.origin, entry.seq, code))
 
     def _cursor(self, origin: str) -> _Cursor:
         found = self._cursors.get(origin)
         if found is not None:
             return found
-        connection = self._batch.connection
-        connection.execute(
-            "INSERT INTO log_origins (origin, is_self, head_seq, head_hash, head_hlc)"
-            " VALUES (?, 0, 0, ?, 0) ON CONFLICT (origin) DO NOTHING",
-            (origin, GENESIS_HASH),
-        )
-        row = connection.execute(
-            "SELECT origin_no, is_self, head_seq, head_hash, head_hlc FROM log_origins"
-            " WHERE origin = ?",
-            (origin,),
-        ).fetchone()
+        transaction = self._batch.transaction
+        transaction.write(_NEW_ORIGIN, [(origin, 0, 0, GENESIS_HASH, 0)])
+        (row,) = transaction.read(_ORIGIN, [(origin,)])
         no, is_self, seq, digest, hlc = cast("tuple[int, int, int, bytes | None, int]", row)
         found = _Cursor(no, bool(is_self), seq, digest or GENESIS_HASH, hlc)
         self._cursors[origin] = found

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from app.store.sql.filters import MemoryFilter, conditions
 
 if TYPE_CHECKING:
+    from app.store.sql.compiled import CompiledStatements
     from app.store.sql.selects import SqlValue
-    from app.store.sqlite.readers import Readers
 
 Condition: TypeAlias = "tuple[str, tuple[SqlValue, ...]]"
 """Driver text over `memories`, and its parameters in order."""
@@ -27,8 +27,8 @@ _NOW: Final = "\x00now"
 class KnownConditions:
     """The latest filters; safe to use from several threads."""
 
-    def __init__(self, readers: Readers) -> None:
-        self._readers = readers
+    def __init__(self, compiled: CompiledStatements) -> None:
+        self._compiled = compiled
         self._lock = threading.Lock()
         self._kept: OrderedDict[MemoryFilter, Condition] = OrderedDict()
 
@@ -38,7 +38,7 @@ class KnownConditions:
         try:
             text, parameters = self._known(timeless)
         except TypeError:  # a list among its values: not to be kept
-            return self._readers.condition(conditions(chosen))
+            return self._compiled.text(conditions(chosen))
         return text, tuple(chosen.now if value == _NOW else value for value in parameters)
 
     def _known(self, timeless: MemoryFilter) -> Condition:
@@ -47,7 +47,7 @@ class KnownConditions:
             if found is not None:
                 self._kept.move_to_end(timeless)
                 return found
-        found = self._readers.condition(conditions(timeless))
+        found = self._compiled.text(conditions(timeless))
         with self._lock:
             self._kept[timeless] = found
             if len(self._kept) > _KEPT_MAX:

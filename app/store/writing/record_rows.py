@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Final, cast
 from app.log.kinds.alias import split_alias_key
 from app.log.kinds.links import split_link_key
 from app.log.projection import project_alias, project_link, project_standard
-from app.store.sqlite.statements import insert_text, replacing
 from app.store.tables import entity_aliases, memory_links, namespace_meta
+from app.store.writing.statements import Delete, Insert, Replace
 
 if TYPE_CHECKING:
-    import apsw
-
     from app.log.registers import Cells
     from app.log.workspace import Workspace
     from app.store.sql.selects import SqlValue
+    from app.store.writing.port import Transaction
 
 _LINK_COLUMNS: Final = (
     "source_id",
@@ -28,21 +27,22 @@ _LINK_COLUMNS: Final = (
     "attest_level",
     "signature",
 )
-_LINK: Final = insert_text(
-    memory_links, _LINK_COLUMNS, replacing(_LINK_COLUMNS[:3], _LINK_COLUMNS[3:])
-)
-_ALIAS: Final = insert_text(
+_LINK: Final = Insert(memory_links, _LINK_COLUMNS, Replace(_LINK_COLUMNS[:3], _LINK_COLUMNS[3:]))
+_NO_LINK: Final = Delete(memory_links, _LINK_COLUMNS[:3])
+_ALIAS: Final = Insert(
     entity_aliases,
     ("entity_id", "alias", "created_at"),
-    replacing(("entity_id", "alias"), ("created_at",)),
+    Replace(("entity_id", "alias"), ("created_at",)),
 )
+_NO_ALIAS: Final = Delete(entity_aliases, ("entity_id", "alias"))
 _STANDARD_COLUMNS: Final = ("namespace", "standard_id", "parent_namespace", "updated_at")
-_STANDARD: Final = insert_text(
-    namespace_meta, _STANDARD_COLUMNS, replacing(("namespace",), _STANDARD_COLUMNS[1:])
+_STANDARD: Final = Insert(
+    namespace_meta, _STANDARD_COLUMNS, Replace(("namespace",), _STANDARD_COLUMNS[1:])
 )
+_NO_STANDARD: Final = Delete(namespace_meta, ("namespace",))
 
 
-def write_records(connection: apsw.Connection, workspace: Workspace) -> None:
+def write_records(transaction: Transaction, workspace: Workspace) -> None:
     """Show what changed among links, aliases and standards."""
     links: list[tuple[SqlValue, ...]] = []
     aliases: list[tuple[SqlValue, ...]] = []
@@ -52,28 +52,21 @@ def write_records(connection: apsw.Connection, workspace: Workspace) -> None:
         if key.kind == "link":
             link = project_link(key.key, cells)
             if link is None:
-                connection.execute(
-                    "DELETE FROM memory_links"
-                    " WHERE source_id = ? AND target_id = ? AND relation = ?",
-                    split_link_key(key.key),
-                )
+                transaction.write(_NO_LINK, [split_link_key(key.key)])
             else:
                 links.append(tuple(getattr(link, column) for column in _LINK_COLUMNS))
         elif key.kind == "alias":
             alias = project_alias(key.key, cells)
             if alias is None:
-                connection.execute(
-                    "DELETE FROM entity_aliases WHERE entity_id = ? AND alias = ?",
-                    split_alias_key(key.key),
-                )
+                transaction.write(_NO_ALIAS, [split_alias_key(key.key)])
             else:
                 aliases.append((alias.entity_id, alias.alias, alias.created_at))
         elif key.kind == "standard":
             binding = project_standard(key.key, cells)
             if binding is None:
-                connection.execute("DELETE FROM namespace_meta WHERE namespace = ?", (key.key,))
+                transaction.write(_NO_STANDARD, [(key.key,)])
             else:
                 standards.append(tuple(getattr(binding, column) for column in _STANDARD_COLUMNS))
-    _LINK.run(connection, links)
-    _ALIAS.run(connection, aliases)
-    _STANDARD.run(connection, standards)
+    transaction.write(_LINK, links)
+    transaction.write(_ALIAS, aliases)
+    transaction.write(_STANDARD, standards)

@@ -1,4 +1,4 @@
-"""The one writer: a thread, a connection, and whatever has queued up in one transaction.
+"""The one writer: a thread, and whatever has queued up in one transaction.
 
 Group commit after DeWitt et al., "Implementation techniques for main memory
 database systems" (SIGMOD 1984): the batch is what arrived while the last one
@@ -9,34 +9,38 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-import apsw
-
-from app.domain.errors import StoreClosedError, StoreUnavailableError
-from app.store.sqlite.batch import Batch, Chain, run_jobs
-from app.store.sqlite.errors import RETRY_AFTER_SECONDS, translated
+from app.domain.errors import AiMemoryError, StoreClosedError, StoreUnavailableError
+from app.store.writing.batch import Batch, run_jobs
+from app.store.writing.port import BrokenConstraintError, RaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.domain.sources import Clock
-    from app.store.sqlite.batch import Job
-    from app.store.sqlite.flush import FlushReport
+    from app.store.writing.batch import Job
+    from app.store.writing.chain import Chain
+    from app.store.writing.flush import FlushReport
+    from app.store.writing.port import Transactions
 
 _LOGGER = logging.getLogger(__name__)
 
 BATCH_JOBS_MAX: Final = 512
 QUEUE_JOBS_MAX: Final = 20_000
+_RETRY_AFTER_SECONDS: Final = 5
+_RACE_PAUSES: Final = (0.0, 0.002, 0.01, 0.05, 0.2)
+"""Seconds before a lost race is run again; after the last the batch is split."""
 
 
 class Writer:
-    """Owns the writing connection. `start` runs it in a thread; `run_queued` inline."""
+    """Runs jobs in transactions. `start` runs it in a thread; `run_queued` inline."""
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        transactions: Transactions,
         chain: Chain,
         clock: Clock,
         *,
@@ -44,7 +48,7 @@ class Writer:
         model: str | None,
         after_commit: Callable[[FlushReport], None],
     ) -> None:
-        self._connection = connection
+        self._transactions = transactions
         self._chain = chain
         self._clock = clock
         self._index_texts = index_texts
@@ -77,7 +81,7 @@ class Writer:
                 raise StoreClosedError("the store is closed", retry_after_seconds=1)
             if len(self._queue) + len(jobs) > QUEUE_JOBS_MAX:
                 raise StoreUnavailableError(
-                    "too many writes are waiting", retry_after_seconds=RETRY_AFTER_SECONDS
+                    "too many writes are waiting", retry_after_seconds=_RETRY_AFTER_SECONDS
                 )
             self._queue.extend(jobs)
             self._wake.notify()
@@ -99,53 +103,69 @@ class Writer:
     def _loop(self) -> None:
         while True:
             with self._wake:
-                while not self._queue and not self._closing:
-                    self._wake.wait()
-                if not self._queue:
+                if not self._queue and not self._closing:
+                    self._wake.wait(self._transactions.rest_seconds)
+                if not self._queue and self._closing:
                     return
-            self._run(self._take())
+            jobs = self._take()
+            if jobs:
+                self._run(jobs)
+            else:
+                self._rest()
 
     def _take(self) -> list[Job]:
         with self._wake:
             count = min(len(self._queue), BATCH_JOBS_MAX)
             return [self._queue.popleft() for _ in range(count)]
 
+    def _rest(self) -> None:
+        try:
+            self._transactions.rest()
+        except AiMemoryError as error:
+            _LOGGER.warning("housekeeping is put off: %s", error.message)
+        except Exception:  # outermost frame of the thread: it must live on
+            _LOGGER.exception("housekeeping failed unexpectedly")
+
     def _run(self, jobs: list[Job]) -> None:
         try:
-            self._transact(jobs)
-        except apsw.ConstraintError as error:
+            self._race(jobs)
+        except (BrokenConstraintError, RaceError) as error:
             # Some job's rows break the schema. Alone, only that one fails.
             if len(jobs) == 1:
-                _LOGGER.exception("a write breaks a constraint of the schema")
-                self._fail(jobs, translated(error))
+                _LOGGER.exception("a write breaks a constraint of the schema, or was never first")
+                self._fail(jobs, error.meaning)
                 return
             for job in jobs:
                 self._run([job])
-        except apsw.Error as error:
-            meaning = translated(error)
+        except AiMemoryError as error:
             _LOGGER.error(  # noqa: TRY400 - the disk's or operator's fault, no crash of ours
-                "a batch of %d writes was not stored: %s", len(jobs), meaning.message
+                "a batch of %d writes was not stored: %s", len(jobs), error.message
             )
-            self._fail(jobs, meaning)
+            self._fail(jobs, error)
         except Exception as error:  # outermost frame of the thread: it must live on
             _LOGGER.exception("a batch of %d writes failed unexpectedly", len(jobs))
             self._fail(jobs, error)
 
+    def _race(self, jobs: list[Job]) -> None:
+        for pause in _RACE_PAUSES:
+            try:
+                self._transact(jobs)
+            except RaceError as error:
+                _LOGGER.info("a batch of %d writes runs again: %s", len(jobs), error)
+                time.sleep(pause)
+            else:
+                return
+        self._transact(jobs)
+
     def _transact(self, jobs: list[Job]) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            batch = Batch(self._connection, self._chain, self._clock)
+        with self._transactions.begin() as transaction:
+            batch = Batch(transaction, self._chain, self._clock)
             standing = run_jobs(batch, jobs)
             jobs[:] = standing  # the others have their answer
-            flush = batch.flush(index_texts=self._index_texts, model=self._model)
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-        batch.committed(flush.changed_digests)
+            report = batch.flush(index_texts=self._index_texts, model=self._model)
+        self._chain = batch.chain
         # Caches first: whoever has the answer may ask for what it changed.
-        self._after_commit(flush.report)
+        self._after_commit(report)
         for job in standing:
             job.succeed()
 

@@ -8,55 +8,37 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from functools import cache
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, cast
 
 from app.domain.errors import AiMemoryError
 from app.domain.timestamps import epoch_milliseconds, format_instant
-from app.log.entry import GENESIS_HASH, Entry, seal
+from app.log.entry import Entry, seal
 from app.log.hlc import HybridClock, Stamp
 from app.log.names import Name
 from app.log.state import EntityKey
 from app.log.workspace import Workspace
 from app.store.protocol import Command, LocalRow, Needs, Receipt
-from app.store.sqlite.flush import Flush
-from app.store.sqlite.quotas import QuotaLedger
-from app.store.sqlite.statements import insert_text
-from app.store.sqlite.stored import StoredStates
-from app.store.tables import metadata
+from app.store.tables import metadata, text_duplicates
+from app.store.writing.chain import Chain, Head
+from app.store.writing.flush import HEADS, Flush, FlushReport
+from app.store.writing.quotas import QuotaLedger
+from app.store.writing.statements import Delete, Insert, Replace, Select
+from app.store.writing.stored import StoredStates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    import apsw
+    from collections.abc import Callable, Iterable, Sequence
 
     from app.domain.sources import Clock
     from app.log.entry import Draft
     from app.log.projection import Snapshot
     from app.log.registers import Cells
     from app.store.protocol import Charge, QuotaLimits
+    from app.store.writing.port import Transaction
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The end of one origin's chain."""
-
-    origin_no: int
-    origin: str
-    seq: int = 0
-    hash: bytes = GENESIS_HASH
-    hlc: int = 0
-
-
-@dataclass(slots=True)
-class Chain:
-    """What the writer keeps in memory between batches; moved by committed ones only."""
-
-    own: Head
-    clock: HybridClock
-    digests: dict[int, bytes]
+_SAME_TEXT: Final = Select(text_duplicates, ("text_hash", "memory_id"), ("text_hash",))
 
 
 class Job(Protocol):
@@ -83,21 +65,21 @@ class Job(Protocol):
 class Batch:
     """An open transaction's worth of work, and the view that its commands get."""
 
-    def __init__(self, connection: apsw.Connection, chain: Chain, clock: Clock) -> None:
+    def __init__(self, transaction: Transaction, chain: Chain, clock: Clock) -> None:
         instant = clock.now()
-        self.connection = connection
-        self.chain = chain
+        self.transaction = transaction
+        self._chain = chain
         self.now_ms = epoch_milliseconds(instant)
         self._now = format_instant(instant)
-        self.stored = StoredStates(connection)
+        self.stored = StoredStates(transaction)
         self.workspace = Workspace(self.stored)
-        self.quotas = QuotaLedger(connection, self._now)
+        self.quotas = QuotaLedger(transaction, self._now)
         self.entries: list[tuple[int, Entry]] = []
         self.local_rows: list[LocalRow] = []
         self.collected: dict[str, bool] = {}
         self._texts: dict[bytes, list[str]] = {}
         self._own = chain.own
-        self._ticks = HybridClock(chain.clock.last)
+        self._ticks = HybridClock(chain.last_hlc)
         self._marks = (0, 0, self._own, 0)
 
     # -- the view (app.store.protocol.View) ------------------------------------------------
@@ -153,12 +135,14 @@ class Batch:
         if not wanted:
             return
         self._texts.update((one, []) for one in wanted)
-        marks = ", ".join("?" * len(wanted))
-        for text_hash, memory_id in self.connection.execute(
-            f"SELECT text_hash, memory_id FROM text_duplicates WHERE text_hash IN ({marks})",  # noqa: S608 - marks only
-            wanted,
-        ):
+        for text_hash, memory_id in self.transaction.read(_SAME_TEXT, [(one,) for one in wanted]):
             self._texts[cast("bytes", text_hash)].append(cast("str", memory_id))
+
+    def resume(self) -> None:
+        """Take up the log where this transaction sees its end; once, before the first job."""
+        self._chain = self.transaction.resume(self._chain)
+        self._own = self._chain.own
+        self._ticks = HybridClock(self._chain.last_hlc)
 
     # -- appending -------------------------------------------------------------------------
 
@@ -202,13 +186,12 @@ class Batch:
 
     # -- committing ------------------------------------------------------------------------
 
-    def flush(self, *, index_texts: bool, model: str | None) -> Flush:
+    def flush(self, *, index_texts: bool, model: str | None) -> FlushReport:
         """Write everything; the caller commits."""
         flush = Flush(
-            self.connection,
+            self.transaction,
             self.workspace,
             self.stored,
-            self.chain.digests,
             self._now,
             index_texts=index_texts,
             model=model,
@@ -217,35 +200,37 @@ class Batch:
         flush.write_states(self.collected)
         self.quotas.flush()
         for row in self.local_rows:
-            _write_local(self.connection, row)
-        if self._own is not self.chain.own:
-            self.connection.execute(
-                "UPDATE log_origins SET head_seq = ?, head_hash = ?, head_hlc = ?"
-                " WHERE origin_no = ?",
-                (self._own.seq, self._own.hash, self._own.hlc, self._own.origin_no),
-            )
-        return flush
+            _write_local(self.transaction, row)
+        own = self._own
+        if own is not self._chain.own:
+            self.transaction.write(HEADS, [(own.origin_no, own.seq, own.hash, own.hlc)])
+        return flush.report
 
-    def committed(self, changed_digests: Mapping[int, bytes]) -> None:
-        """The transaction is durable: the chain moves."""
-        self.chain.own = self._own
-        self.chain.clock = self._ticks
-        self.chain.digests.update(changed_digests)
+    @property
+    def chain(self) -> Chain:
+        """The end of the log once this batch is durable."""
+        return Chain(self._own, self._ticks.last)
 
 
-def _write_local(connection: apsw.Connection, row: LocalRow) -> None:
-    table = metadata.tables[row.table]
-    condition = " AND ".join(f"{one} = ?" for one in row.key)
+def _write_local(transaction: Transaction, row: LocalRow) -> None:
+    keys = tuple(row.key)
     if row.values is None:
-        connection.execute(
-            f"DELETE FROM {table.name} WHERE {condition}",  # noqa: S608 - declared names
-            tuple(row.key.values()),
-        )
+        transaction.write(_local_delete(row.table, keys), [tuple(row.key.values())])
         return
     values = {**row.key, **row.values}
-    changes = ", ".join(f"{one} = excluded.{one}" for one in row.values)
-    suffix = f"ON CONFLICT ({', '.join(row.key)}) DO UPDATE SET {changes}"
-    insert_text(table, tuple(values), suffix).run(connection, [tuple(values.values())])
+    put = _local_put(row.table, keys, tuple(row.values))
+    transaction.write(put, [tuple(values.values())])
+
+
+@cache
+def _local_delete(table: str, keys: tuple[str, ...]) -> Delete:
+    return Delete(metadata.tables[table], keys)
+
+
+@cache
+def _local_put(table: str, keys: tuple[str, ...], columns: tuple[str, ...]) -> Insert:
+    every = tuple(dict.fromkeys((*keys, *columns)))
+    return Insert(metadata.tables[table], every, Replace(keys, columns))
 
 
 @dataclass(slots=True)
@@ -286,6 +271,7 @@ class CommandJob(Generic[T]):
 def run_jobs(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
     """Run each job; failed ones have been told. Returns those that stand."""
     batch.prefetch([job.needs for job in jobs])
+    batch.resume()
     standing: list[Job] = []
     for job in jobs:
         batch.mark()

@@ -20,17 +20,10 @@ from app.log.projection import (
 )
 from app.log.registers import Written
 from app.log.state import DELETED, LIVE, PURGED, EntityKey, encode_state, row_hash
-from app.store.sqlite import rows
-from app.store.sqlite.erasure import blank_payloads
-from app.store.sqlite.record_rows import write_records
-from app.store.sqlite.shown import Shown
-from app.store.sqlite.statements import insert_text, replacing, update_text
-from app.store.sqlite.stored import json_array
-from app.store.sqlite.vector_rows import drop_stale_vectors, restore_embeddings, write_vectors
 from app.store.tables import (
     archived_memories,
-    digest_buckets,
     log_entries,
+    log_origins,
     memories,
     memory_state,
     name_claims,
@@ -38,63 +31,80 @@ from app.store.tables import (
     text_duplicates,
     tombstones,
 )
+from app.store.writing import rows
+from app.store.writing.erasure import blank_payloads
+from app.store.writing.record_rows import write_records
+from app.store.writing.shown import Shown
+from app.store.writing.statements import ChangeEach, Delete, Insert, Keep, Replace, Update
+from app.store.writing.vector_rows import (
+    NO_VECTOR,
+    drop_stale_vectors,
+    restore_embeddings,
+    write_vectors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import apsw
 
     from app.log.entry import Entry
     from app.log.registers import Cells
     from app.log.workspace import Workspace
     from app.store.sql.selects import SqlValue
-    from app.store.sqlite.stored import StoredStates
+    from app.store.writing.port import Transaction
+    from app.store.writing.stored import StoredStates
 
-LITTLE_ENDIAN_FLOATS: Final = b"\x01"
-"""Header byte of the `embedding` column (schema-v57 1.1)."""
-
-
-_STATE: Final = insert_text(
-    memory_state,
-    ("id", "state", "row_hash", "collected"),
-    replacing(("id",), ("state", "row_hash", "collected")),
-)
-_RECORD: Final = insert_text(
-    record_state,
-    ("kind", "key", "state", "row_hash"),
-    replacing(("kind", "key"), ("state", "row_hash")),
+_STATE_COLUMNS: Final = ("id", "state", "row_hash", "collected")
+# Whose keys were not there when the batch looked: that they are now is another writer's doing.
+_NEW_STATE: Final = Insert(memory_state, _STATE_COLUMNS)
+_STATE: Final = Insert(memory_state, _STATE_COLUMNS, Replace(("id",), _STATE_COLUMNS[1:]))
+_COLLECTED: Final = Update(memory_state, "id", ("collected",))
+_RECORD_COLUMNS: Final = ("kind", "key", "state", "row_hash")
+_NEW_RECORD: Final = Insert(record_state, _RECORD_COLUMNS)
+_RECORD: Final = Insert(
+    record_state, _RECORD_COLUMNS, Replace(_RECORD_COLUMNS[:2], _RECORD_COLUMNS[2:])
 )
 _MEMORY_COLUMNS: Final = ("id", *rows.INDEXED_COLUMNS, *rows.PLAIN_COLUMNS)
-_NEW_MEMORY: Final = insert_text(memories, _MEMORY_COLUMNS)
-_WHOLE_MEMORY: Final = update_text(memories, "id", (*rows.INDEXED_COLUMNS, *rows.PLAIN_COLUMNS))
-_PLAIN_MEMORY: Final = update_text(memories, "id", rows.PLAIN_COLUMNS)
-_TOUCHED_MEMORY: Final = update_text(memories, "id", rows.TOUCHED_COLUMNS)
-_ARCHIVED: Final = insert_text(
-    archived_memories,
-    (*_MEMORY_COLUMNS, *rows.ARCHIVE_COLUMNS),
-    replacing(("id",), (*_MEMORY_COLUMNS[1:], *rows.ARCHIVE_COLUMNS)),
+_NEW_MEMORY: Final = Insert(memories, _MEMORY_COLUMNS, feeds_text_index=True)
+_WHOLE_MEMORY: Final = Update(memories, "id", _MEMORY_COLUMNS[1:])
+_PLAIN_MEMORY: Final = Update(memories, "id", rows.PLAIN_COLUMNS)
+_TOUCHED_MEMORY: Final = Update(memories, "id", rows.TOUCHED_COLUMNS)
+_ARCHIVED_COLUMNS: Final = (*_MEMORY_COLUMNS, *rows.ARCHIVE_COLUMNS)
+_ARCHIVED: Final = Insert(
+    archived_memories, _ARCHIVED_COLUMNS, Replace(("id",), _ARCHIVED_COLUMNS[1:])
 )
-_CLAIM: Final = insert_text(
+_GONE: Final = {
+    "memories": Delete(memories, ("id",)),
+    "archived_memories": Delete(archived_memories, ("id",)),
+}
+_CLAIM: Final = Insert(
     name_claims,
     ("namespace", "title", "memory_id", "stamp"),
-    replacing(("namespace", "title", "memory_id"), ("stamp",)),
+    Replace(("namespace", "title", "memory_id"), ("stamp",)),
 )
-_TOMBSTONE: Final = insert_text(
+_NO_CLAIM: Final = Delete(name_claims, ("namespace", "title", "memory_id"))
+_TOMBSTONE: Final = Insert(
     tombstones,
     ("id", "kind", "stamp", "deleted_at"),
-    replacing(("id",), ("stamp", "deleted_at")),
+    Replace(("id",), ("stamp", "deleted_at")),
 )
-_DIGEST: Final = insert_text(
-    digest_buckets, ("bucket", "digest"), replacing(("bucket",), ("digest",))
-)
-_ENTRY: Final = insert_text(
+_NO_TOMBSTONE: Final = Delete(tombstones, ("id",))
+_ENTRY: Final = Insert(
     log_entries,
     ("origin_no", "seq", "hlc", "kind", "header", "payload", "payload_hash", "hash"),
 )
-_TEXT: Final = insert_text(text_duplicates, ("text_hash", "memory_id"), "ON CONFLICT DO NOTHING")
-# A name that no client can give: titles hold no control characters.
-_PARK: Final = (
-    "UPDATE memories SET title = char(1) || id WHERE id IN (SELECT value FROM json_each(?))"
+HEADS: Final = Update(log_origins, "origin_no", ("head_seq", "head_hash", "head_hlc"))
+"""The ends of origins' chains."""
+_TEXT: Final = Insert(text_duplicates, ("text_hash", "memory_id"), Keep())
+_NO_TEXT: Final = Delete(text_duplicates, ("memory_id",))
+_PARK: Final = Update(memories, "id", ("title",))
+_MAKE_WAY: Final = ChangeEach(
+    ("namespace", "title", "id"),
+    sqlite="UPDATE memories SET title = memories.title || substr(memories.id, 9)"
+    " FROM json_each(?) AS given WHERE memories.title = given.value ->> 1"
+    " AND memories.namespace = given.value ->> 0 AND memories.id <> given.value ->> 2",
+    postgresql="UPDATE memories SET title = memories.title || substr(memories.id, 9)"
+    " FROM {given} WHERE memories.title = given.title"
+    " AND memories.namespace = given.namespace AND memories.id <> given.id",
 )
 
 
@@ -102,8 +112,6 @@ _PARK: Final = (
 class FlushReport:
     """What followers inside this process want to know of a committed batch."""
 
-    text_rows: list[int] = field(default_factory=list)
-    """Row numbers of `memories` whose indexed text was replaced or removed."""
     unembedded: list[str] = field(default_factory=list)
     """Memories whose text is new."""
     embedded: list[str] = field(default_factory=list)
@@ -120,29 +128,27 @@ class Flush:
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        transaction: Transaction,
         workspace: Workspace,
         stored: StoredStates,
-        digests: dict[int, bytes],
         now: str,
         *,
         index_texts: bool,
         model: str | None,
     ) -> None:
-        self._connection = connection
+        self._transaction = transaction
         self._workspace = workspace
         self._stored = stored
-        self._digests = digests
         self._now = now
         self._index_texts = index_texts
         self._model = model
-        self.changed_digests: dict[int, bytes] = {}
+        self._deltas: dict[int, bytes] = {}
         self.report = FlushReport()
 
     def write_entries(self, entries: Sequence[tuple[int, Entry]]) -> None:
         """The log rows, (origin number, entry) in order."""
-        _ENTRY.run(
-            self._connection,
+        self._transaction.write(
+            _ENTRY,
             [
                 (no, e.seq, e.hlc, e.kind, e.header, e.payload, e.payload_hash, e.hash)
                 for no, e in entries
@@ -154,8 +160,9 @@ class Flush:
 
         `collected` are expired memories to move out of the live table: id → keep a copy.
         """
-        memory_rows: list[tuple[SqlValue, ...]] = []
-        records: list[tuple[SqlValue, ...]] = []
+        states: dict[Insert, list[tuple[SqlValue, ...]]] = {
+            one: [] for one in (_NEW_STATE, _STATE, _NEW_RECORD, _RECORD)
+        }
         shown: list[Shown] = []
         for key, before in self._workspace.changes().items():
             cells = cast("Cells", self._workspace.cells(key))
@@ -164,29 +171,30 @@ class Flush:
             old = self._stored.rows.get(key)
             self._count(key, old.row_hash if old else None, digest)
             if key.kind != "memory":
-                records.append((key.kind, key.key, state, digest))
+                kind = _RECORD if old else _NEW_RECORD
+                states[kind].append((key.kind, key.key, state, digest))
                 continue
             row = self._shown(key.key, before, collected_before=old.collected if old else False)
             shown.append(row)
-            memory_rows.append((key.key, state, digest, int(row.collected)))
-        _STATE.run(self._connection, memory_rows)
-        _RECORD.run(self._connection, records)
+            kind = _STATE if old else _NEW_STATE
+            states[kind].append((key.key, state, digest, int(row.collected)))
+        for statement, made in states.items():
+            self._transaction.write(statement, made)
         self._write_claims()
         shown.extend(self._rivals())
         shown.extend(self._collected(collected))
         self._write_memories(shown)
         self._write_deaths(shown)
-        write_records(self._connection, self._workspace)
+        write_records(self._transaction, self._workspace)
         if self._index_texts:
             self._write_texts(shown)
-        drop_stale_vectors(self._connection, shown)
+        drop_stale_vectors(self._transaction, shown)
         self._keep_vectors()
-        _DIGEST.run(self._connection, list(self.changed_digests.items()))
+        self._transaction.add_to_digests(self._deltas)
 
     def _count(self, key: EntityKey, old: bytes | None, new: bytes | None) -> None:
         bucket = bucket_of(key)
-        current = self.changed_digests.get(bucket) or self._digests.get(bucket, EMPTY)
-        self.changed_digests[bucket] = changed(current, old, new)
+        self._deltas[bucket] = changed(self._deltas.get(bucket, EMPTY), old, new)
 
     def _shown(self, memory_id: str, before: Cells | None, *, collected_before: bool) -> Shown:
         old = snapshot(memory_id, before) if before is not None else None
@@ -231,12 +239,7 @@ class Flush:
                 continue  # changed in this very batch: the next collection looks again
             place = "archived_memories" if archive else None
             moving.append(Shown(memory_id, new, new, "memories", place, True, contested=False))
-        if moving:
-            self._connection.execute(
-                "UPDATE memory_state SET collected = 1"
-                " WHERE id IN (SELECT value FROM json_each(?))",
-                (json_array([row.id for row in moving]),),
-            )
+        self._transaction.write(_COLLECTED, [(row.id, 1) for row in moving])
         return moving
 
     def _write_claims(self) -> None:
@@ -250,24 +253,16 @@ class Flush:
                 gone.append((*old[0], key.key))
             if new is not None and new != old:
                 made.append((*new[0], key.key, new[1].stamp.text()))
-        if gone:
-            self._connection.executemany(
-                "DELETE FROM name_claims WHERE namespace = ? AND title = ? AND memory_id = ?",
-                gone,
-            )
-        _CLAIM.run(self._connection, made)
+        self._transaction.write(_NO_CLAIM, gone)
+        self._transaction.write(_CLAIM, made)
 
     # -- projections of memories -----------------------------------------------------------
 
     def _write_memories(self, shown: Sequence[Shown]) -> None:
         self._note(shown)
-        for table in ("memories", "archived_memories"):
-            gone = [row.id for row in shown if row.was == table and row.place != table]
-            if gone:
-                self._connection.execute(
-                    f"DELETE FROM {table} WHERE id IN (SELECT value FROM json_each(?))",  # noqa: S608 - own names
-                    (json_array(gone),),
-                )
+        write = self._transaction.write
+        for table, statement in _GONE.items():
+            write(statement, [(row.id,) for row in shown if row.was == table != row.place])
         live = [row for row in shown if row.place == "memories" and row.new is not None]
         fresh = [row for row in live if row.was != "memories"]
         whole = [row for row in live if row.was == "memories" and row.text_changed()]
@@ -276,22 +271,23 @@ class Flush:
         plain = [row for row in plain if not row.only_touched()]
         moved = [row.id for row in whole if row.name_changed()]
         if len(moved) + len(fresh) > 1 and moved:
-            # Names may change hands inside the batch: park them, so no order can collide.
-            self._connection.execute(_PARK, (json_array(moved),))
+            # Names may change hands inside the batch: park them, so no order can collide, under
+            # names that no client can give: titles hold no control characters.
+            write(_PARK, [(one, f"\x01{one}") for one in moved])
         self._make_way([*whole, *fresh])
-        _WHOLE_MEMORY.run(self._connection, [row.whole() for row in whole])
-        _NEW_MEMORY.run_in_fewest(self._connection, [row.whole() for row in fresh])
-        _PLAIN_MEMORY.run(self._connection, [row.plain() for row in plain])
-        _TOUCHED_MEMORY.run(self._connection, [row.touched() for row in touched])
-        _ARCHIVED.run(
-            self._connection,
+        write(_WHOLE_MEMORY, [row.whole() for row in whole])
+        write(_NEW_MEMORY, [row.whole() for row in fresh])
+        write(_PLAIN_MEMORY, [row.plain() for row in plain])
+        write(_TOUCHED_MEMORY, [row.touched() for row in touched])
+        write(
+            _ARCHIVED,
             [
                 (*row.whole(), *rows.archive_values(row.new))
                 for row in shown
                 if row.place == "archived_memories" and row.new is not None
             ],
         )
-        restore_embeddings(self._connection, [row.id for row in fresh if row.old is not None])
+        restore_embeddings(self._transaction, [row.id for row in fresh if row.old is not None])
 
     def _note(self, shown: Sequence[Shown]) -> None:
         report = self.report
@@ -310,32 +306,20 @@ class Flush:
             if row.old is not None and (not here or row.name_changed()):
                 report.namespaces.add(row.old.memory.namespace)
         if rewritten:
-            report.text_rows.extend(
-                cast("int", number)
-                for (number,) in self._connection.execute(
-                    "SELECT rowid FROM memories WHERE id IN (SELECT value FROM json_each(?))",
-                    (json_array(rewritten),),
-                )
-            )
+            self._transaction.note_rewritten(rewritten)
 
     def _make_way(self, taking: Sequence[Shown]) -> None:
         """Rename a loser whose aliased title somebody now really takes; its id makes it unique."""
-        names: list[Sequence[str]] = []
+        names: list[tuple[SqlValue, ...]] = []
         for row in taking:
             memory = cast("Snapshot", row.new).memory
             if " ~" in memory.title:
                 names.append((memory.namespace, memory.title, memory.id))
-        if names:
-            self._connection.execute(
-                "UPDATE memories SET title = memories.title || substr(memories.id, 9)"
-                " FROM json_each(?) AS taken WHERE memories.title = taken.value ->> 1"
-                " AND memories.namespace = taken.value ->> 0 AND memories.id <> taken.value ->> 2",
-                (json_array(names),),
-            )
+        self._transaction.write(_MAKE_WAY, names)
 
     def _write_deaths(self, shown: Sequence[Shown]) -> None:
         dead: list[tuple[SqlValue, ...]] = []
-        revived: list[str] = []
+        revived: list[tuple[SqlValue, ...]] = []
         for row in shown:
             cells = self._workspace.cells(EntityKey("memory", row.id)) or {}
             life = cells.get("life")
@@ -346,29 +330,18 @@ class Flush:
                 if word == PURGED:
                     self.report.purged.append(row.id)
             elif row.old is not None and row.old.life == DELETED:
-                revived.append(row.id)
-        _TOMBSTONE.run(self._connection, dead)
+                revived.append((row.id,))
+        self._transaction.write(_TOMBSTONE, dead)
         if self.report.purged:
-            blank_payloads(self._connection, self.report.purged)
-        for ids, statement in (
-            (revived, "DELETE FROM tombstones WHERE id IN (SELECT value FROM json_each(?))"),
-            (
-                [one[0] for one in dead],
-                "DELETE FROM memory_vectors WHERE memory_id IN (SELECT value FROM json_each(?))",
-            ),
-        ):
-            if ids:
-                self._connection.execute(statement, (json_array(ids),))
+            blank_payloads(self._transaction, self.report.purged)
+        self._transaction.write(_NO_TOMBSTONE, revived)
+        self._transaction.write(NO_VECTOR, [one[:1] for one in dead])
 
     def _write_texts(self, shown: Sequence[Shown]) -> None:
-        gone = [row.id for row in shown if row.old is not None and row.content_changed()]
-        if gone:
-            self._connection.execute(
-                "DELETE FROM text_duplicates WHERE memory_id IN (SELECT value FROM json_each(?))",
-                (json_array(gone),),
-            )
-        _TEXT.run(
-            self._connection,
+        gone = [(row.id,) for row in shown if row.old is not None and row.content_changed()]
+        self._transaction.write(_NO_TEXT, gone)
+        self._transaction.write(
+            _TEXT,
             [
                 (equal_text_key(row.new.memory.content), row.id)
                 for row in shown
@@ -377,7 +350,7 @@ class Flush:
         )
 
     def _keep_vectors(self) -> None:
-        for vector in write_vectors(self._connection, self._workspace, self._model):
+        for vector in write_vectors(self._transaction, self._workspace, self._model):
             self.report.embedded.append(vector.memory_id)
             found = self._workspace.snapshot(vector.memory_id)
             if found is not None:

@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from app.domain.errors import QuotaExceededError
-from app.store.sqlite.statements import insert_text
-from app.store.sqlite.stored import json_array
 from app.store.tables import agent_quotas
+from app.store.writing.statements import Insert, Replace, Select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import apsw
-
     from app.store.protocol import Charge, QuotaLimits
+    from app.store.sql.selects import SqlValue
+    from app.store.writing.port import Transaction
 
 AGGREGATE: Final = "_global"
 UNLIMITED: Final = (1 << 53) - 1
@@ -34,16 +33,13 @@ _COLUMNS: Final = (
     "created_at",
     "updated_at",
 )
-_SELECT: Final = (
-    f"SELECT {', '.join(f'q.{one}' for one in _COLUMNS)} FROM json_each(?) AS wanted"  # noqa: S608 - own names
-    " JOIN agent_quotas AS q"
-    " ON q.agent_id = wanted.value ->> 0 AND q.namespace = wanted.value ->> 1"
-)
-_UPSERT: Final = insert_text(
+_KEYS: Final = ("agent_id", "namespace")
+_SELECT: Final = Select(agent_quotas, _COLUMNS, _KEYS, for_change=True)
+_NEW: Final = Insert(agent_quotas, _COLUMNS)
+_UPSERT: Final = Insert(
     agent_quotas,
     _COLUMNS,
-    "ON CONFLICT (agent_id, namespace) DO UPDATE SET "
-    + ", ".join(f"{one} = excluded.{one}" for one in _COLUMNS[5:] if one != "created_at"),
+    Replace(_KEYS, tuple(one for one in _COLUMNS[5:] if one != "created_at")),
 )
 
 
@@ -65,10 +61,11 @@ class _Counters:
 class QuotaLedger:
     """The counters as a batch moves them; `mark` and `undo` bracket one command."""
 
-    def __init__(self, connection: apsw.Connection, now: str) -> None:
-        self._connection = connection
+    def __init__(self, transaction: Transaction, now: str) -> None:
+        self._transaction = transaction
         self._now = now
         self._rows: dict[tuple[str, str], _Counters | None] = {}
+        self._stored: set[tuple[str, str]] = set()
         self._changed: dict[tuple[str, str], None] = {}
         self._undo: list[tuple[tuple[str, str], _Counters | None]] = []
 
@@ -83,9 +80,10 @@ class QuotaLedger:
         if not wanted:
             return
         self._rows.update(dict.fromkeys(wanted))
-        for row in self._connection.execute(_SELECT, (json_array(list(wanted)),)):
-            counters = _Counters(*row)
+        for row in self._transaction.read(_SELECT, list(wanted)):
+            counters = _Counters(*row)  # type: ignore[arg-type]  # the columns above, in order
             self._rows[counters.agent_id, counters.namespace] = counters
+            self._stored.add((counters.agent_id, counters.namespace))
 
     def mark(self) -> None:
         """Start a step that `undo` takes back."""
@@ -159,24 +157,28 @@ class QuotaLedger:
 
     def flush(self) -> None:
         """Write the counters that moved."""
-        changed = [self._rows[key] for key in self._changed]
-        _UPSERT.run(
-            self._connection,
-            [
-                (
-                    row.agent_id,
-                    row.namespace,
-                    row.max_memories,
-                    row.max_bytes,
-                    row.max_links,
-                    row.memories,
-                    row.storage_bytes,
-                    row.links,
-                    row.day,
-                    row.created_at,
-                    row.updated_at,
-                )
-                for row in changed
-                if row is not None
-            ],
-        )
+        changed: list[tuple[SqlValue, ...]] = []
+        new: list[tuple[SqlValue, ...]] = []
+        for key in self._changed:
+            counters = self._rows[key]
+            if counters is not None:
+                (changed if key in self._stored else new).append(_values(counters))
+        self._transaction.write(_NEW, new)
+        self._transaction.write(_UPSERT, changed)
+
+
+def _values(row: _Counters) -> tuple[SqlValue, ...]:
+    """In the order of `_COLUMNS`."""
+    return (
+        row.agent_id,
+        row.namespace,
+        row.max_memories,
+        row.max_bytes,
+        row.max_links,
+        row.memories,
+        row.storage_bytes,
+        row.links,
+        row.day,
+        row.created_at,
+        row.updated_at,
+    )

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Final, cast
 
 from app.log.state import EntityKey
 from app.store.protocol import Needs
+from app.store.writing.statements import Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.domain.memory import Memory
-    from app.store.sqlite.batch import Batch
+    from app.store.writing.batch import Batch
 
-_EXPIRED: Final = (
+_EXPIRED: Final = Query(
     "SELECT id FROM memories WHERE expires_at IS NOT NULL AND expires_at <= ?"
     " ORDER BY expires_at LIMIT ?"
 )
@@ -42,16 +43,14 @@ class CollectJob:
     def run(self, batch: Batch) -> None:
         """Mark what has expired by now as collected."""
         self.moved.clear()
-        ids = [
-            cast("str", row[0])
-            for row in batch.connection.execute(_EXPIRED, (batch.now, self.limit))
-        ]
+        found = batch.transaction.read(_EXPIRED, (batch.now, self.limit))
+        ids = [cast("str", row[0]) for row in found]
         batch.workspace.prefetch([EntityKey("memory", one) for one in ids], ())
         for memory_id in ids:
-            found = batch.snapshot(memory_id)
-            if found is not None and found.is_live and found.is_expired(batch.now):
+            seen = batch.snapshot(memory_id)
+            if seen is not None and seen.is_live and seen.is_expired(batch.now):
                 batch.collect(memory_id, archive=self.archive)
-                self.moved.append(found.memory)
+                self.moved.append(seen.memory)
 
     def succeed(self) -> None:
         """Answer with the rows that moved."""

@@ -1,0 +1,1 @@
+"""The PostgreSQL store: addresses, connections, errors and the schema."""

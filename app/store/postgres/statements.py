@@ -1,0 +1,252 @@
+"""The engine's statements as PostgreSQL runs them: one for all rows, an array a column.
+
+The text does not depend on the number of rows, so the server plans each statement once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Final, cast
+
+import numpy as np
+from sqlalchemy import Column, LargeBinary, Text
+from sqlalchemy.dialects import postgresql
+
+from app.store.postgres.lexemes import search_text
+from app.store.tables import memories
+from app.store.tables.types import Embedding, JsonText
+from app.store.writing.rows import INDEXED_COLUMNS
+from app.store.writing.statements import (
+    Change,
+    ChangeEach,
+    Delete,
+    Insert,
+    Keep,
+    Query,
+    Replace,
+    Select,
+    Update,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Table
+
+    from app.store.sql.selects import SqlValue
+
+    Row = Sequence[SqlValue]
+    Conversion = Callable[[str], str] | Callable[[bytes], str] | Callable[[int], bool] | None
+
+_DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+# An escape counts when an even number of backslashes stands before it.
+_NUL_IN_JSON: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_FLOAT_BYTES: Final = 4
+# Made of a memory's text as it is written: see `lexemes`.
+_SEARCH_COLUMNS: Final = ("search", "search_tokens")
+_SEARCH_TYPES: Final = ("tsvector", "INTEGER")
+
+
+class Rendered:
+    """A write as driver text and what makes its parameters of rows."""
+
+    def __init__(
+        self,
+        text: str,
+        columns: Sequence[Column[object]],
+        unique: Sequence[int] = (),
+        indexed: Sequence[int] = (),
+    ) -> None:
+        self.text = text.encode()
+        self._conversions = [_conversion(column) for column in columns]
+        self._unique = unique
+        self._indexed = indexed
+
+    def parameters(self, rows: Sequence[Row]) -> list[list[SqlValue]]:
+        """A list a column."""
+        if self._unique:
+            rows = _last_by_key(rows, self._unique)
+        found = [
+            list(values) if convert is None else _converted(values, convert)
+            for values, convert in zip(zip(*rows, strict=True), self._conversions, strict=True)
+        ]
+        if self._indexed:
+            texts = zip(*(found[place] for place in self._indexed), strict=True)
+            terms = [search_text(*map(str, one)) for one in texts]
+            found.append([one.vector for one in terms])
+            found.append([one.token_count for one in terms])
+        return found
+
+
+@cache
+def rendered(statement: Insert | Update | Delete | ChangeEach | Select) -> Rendered:
+    """How PostgreSQL runs a statement that is given rows."""
+    match statement:
+        case Insert():
+            return _insert(statement)
+        case Update():
+            return _update(statement)
+        case Delete():
+            return _delete(statement)
+        case Select():
+            return _select(statement)
+        case ChangeEach():
+            return _change_each(statement)
+
+
+@cache
+def marked(statement: Query | Change) -> bytes:
+    """Driver text of a statement that is given plain values."""
+    return statement.text.replace("?", "%s").encode()
+
+
+@cache
+def without_lock(statement: Select) -> Select:
+    """The same for readers, who change nothing."""
+    return replace(statement, for_change=False)
+
+
+def plain(values: Sequence[SqlValue]) -> list[SqlValue]:
+    """Plain values as TEXT can hold them."""
+    return [_text(value) if isinstance(value, str) else value for value in values]
+
+
+def _insert(statement: Insert) -> Rendered:
+    table, columns = statement.table, statement.columns
+    indexed = _indexed(table, columns)
+    suffix, unique = "", list[int]()
+    match statement.conflict:
+        case Keep():
+            suffix = " ON CONFLICT DO NOTHING"
+        case Replace(keys, changed):
+            derived = _SEARCH_COLUMNS if set(INDEXED_COLUMNS) & set(changed) and indexed else ()
+            changes = ", ".join(f"{one} = excluded.{one}" for one in (*changed, *derived))
+            suffix = f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}"
+            unique = [columns.index(one) for one in keys]
+    names = (*columns, *(_SEARCH_COLUMNS if indexed else ()))
+    text = (
+        f"INSERT INTO {table.name} ({', '.join(names)})"  # noqa: S608 - declared names
+        f" SELECT * FROM {_given(table, columns, searched=bool(indexed))}{suffix}"
+    )
+    return Rendered(text, [table.c[one] for one in columns], unique, indexed)
+
+
+def _update(statement: Update) -> Rendered:
+    table, key, columns = statement.table, statement.key, statement.columns
+    indexed = _indexed(table, (key, *columns))
+    names = (*columns, *(_SEARCH_COLUMNS if indexed else ()))
+    changes = ", ".join(f"{one} = given.{one}" for one in names)
+    given = _given(table, (key, *columns), searched=bool(indexed))
+    text = (
+        f"UPDATE {table.name} SET {changes} FROM {given}"  # noqa: S608 - declared names
+        f" WHERE {table.name}.{key} = given.{key}"
+    )
+    return Rendered(text, [table.c[one] for one in (key, *columns)], [0], indexed)
+
+
+def _delete(statement: Delete) -> Rendered:
+    table, keys = statement.table, statement.keys
+    text = (
+        f"DELETE FROM {table.name} USING {_given(table, keys)}"  # noqa: S608 - declared names
+        f" WHERE {_same(table, keys)}"
+    )
+    return Rendered(text, [table.c[one] for one in keys])
+
+
+def _select(statement: Select) -> Rendered:
+    table, keys = statement.table, statement.keys
+    columns = ", ".join(f"{table.name}.{one}" for one in statement.columns)
+    text = (
+        f"SELECT {columns} FROM {table.name} JOIN {_given(table, keys)}"  # noqa: S608 - declared names
+        f" ON {_same(table, keys)}"
+    )
+    if statement.for_change:
+        # In the order of the whole key, so that two batches never wait for each other.
+        order = ", ".join(f"{table.name}.{one.name}" for one in table.primary_key)
+        text += f" ORDER BY {order} FOR UPDATE OF {table.name}"
+    unique = range(len(keys))
+    return Rendered(text, [table.c[one] for one in keys], list(unique))
+
+
+def _change_each(statement: ChangeEach) -> Rendered:
+    given = (
+        f"unnest({', '.join(['%b::text[]'] * len(statement.columns))})"
+        f" AS given({', '.join(statement.columns)})"
+    )
+    text = statement.postgresql.format(given=given)
+    return Rendered(text, [Column(one, Text) for one in statement.columns])
+
+
+def _given(table: Table, columns: Sequence[str], *, searched: bool = False) -> str:
+    names = [*columns, *(_SEARCH_COLUMNS if searched else ())]
+    types = [_type(table.c[one]) for one in columns] + (list(_SEARCH_TYPES) if searched else [])
+    arrays = ", ".join(f"%b::{kind}[]" for kind in types)
+    return f"unnest({arrays}) AS given({', '.join(names)})"
+
+
+def _indexed(table: Table, columns: Sequence[str]) -> list[int]:
+    """Where a live memory's indexed text stands among the columns; empty if not all is written.
+
+    A title alone is only ever written to be written again in the same batch.
+    """
+    if table is not memories or not set(INDEXED_COLUMNS) <= set(columns):
+        return []
+    return [columns.index(one) for one in INDEXED_COLUMNS]
+
+
+def _same(table: Table, keys: Sequence[str]) -> str:
+    return " AND ".join(f"{table.name}.{one} = given.{one}" for one in keys)
+
+
+def _type(column: Column[object]) -> str:
+    if isinstance(column.type, Embedding):
+        return "vector"  # of any dimension: the column checks its own
+    kind = column.type.compile(dialect=_DIALECT)
+    return {"SERIAL": "INTEGER", "BIGSERIAL": "BIGINT"}.get(kind, kind)
+
+
+def _conversion(column: Column[object]) -> Conversion:
+    if isinstance(column.type, Embedding):
+        return _vector
+    if isinstance(column.type, LargeBinary):
+        return None
+    if isinstance(column.type, JsonText):
+        return _json
+    kind = column.type.compile(dialect=_DIALECT)
+    if kind == "BOOLEAN":
+        return _flag
+    return _text if kind == "TEXT" else None
+
+
+def _converted(values: Sequence[SqlValue], convert: Conversion) -> list[SqlValue]:
+    change = cast("Callable[[SqlValue], SqlValue]", convert)
+    return [None if value is None else change(value) for value in values]
+
+
+def _text(value: str) -> str:
+    """TEXT holds no NUL; the state keeps it."""
+    return value.replace("\x00", _REPLACEMENT) if "\x00" in value else value
+
+
+def _json(value: str) -> str:
+    """Nor does JSONB."""
+    return _NUL_IN_JSON.sub(rf"\1{_REPLACEMENT}", value) if "\\u0000" in value else value
+
+
+def _flag(value: int) -> bool:
+    return bool(value)
+
+
+def _vector(value: bytes) -> str:
+    """The header byte and little-endian floats as pgvector reads them."""
+    body = value if len(value) % _FLOAT_BYTES == 0 else value[1:]
+    return "[" + ",".join(map(repr, np.frombuffer(body, dtype="<f4").tolist())) + "]"
+
+
+def _last_by_key(rows: Sequence[Row], keys: Sequence[int]) -> Sequence[Row]:
+    """One row a key: a statement may touch a row once only."""
+    found = {tuple(row[one] for one in keys): row for row in rows}
+    return rows if len(found) == len(rows) else list(found.values())

@@ -1,0 +1,295 @@
+"""The engine's transactions on PostgreSQL: one connection, which comes back by itself.
+
+Other nodes may write to the same schema. So a batch locks the rows that it decides on, in the order
+of their keys, and proves that its origin is still its own; what it adds to the digests is kept as a
+delta, since a common row would be locked through everybody's commits.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+import psycopg
+from psycopg import errors as codes
+from typing_extensions import override
+
+from app.domain.errors import AiMemoryError, StoreOpenError, StoreUnavailableError
+from app.log.epochs import EpochReason
+from app.store.postgres import digests
+from app.store.postgres.connection import Preamble, connect, roll_back, transaction
+from app.store.postgres.errors import RETRY_AFTER_SECONDS, explained, explaining
+from app.store.postgres.identity import LEASE_SECONDS, Former, keep, release, take_identity
+from app.store.postgres.statements import marked, plain, rendered, without_lock
+from app.store.writing.chain import Chain, Head
+from app.store.writing.port import BrokenConstraintError, RaceError
+from app.store.writing.statements import Change, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from app.domain.sources import Clock, Randomness
+    from app.log.epochs import Identity
+    from app.store.postgres.connection import PostgresOptions
+    from app.store.postgres.identity import NodeFile
+    from app.store.sql.selects import SqlValue
+    from app.store.writing.port import Row
+    from app.store.writing.statements import Read, Select, Write
+
+_LOGGER = logging.getLogger(__name__)
+REST_SECONDS: Final = LEASE_SECONDS / 3
+
+# Everything that a batch decides on is locked by now, so the greatest clock covers its stamps.
+_RESUME: Final = (
+    b"SELECT o.origin_no, o.origin, o.head_seq, o.head_hash, o.head_hlc,"
+    b" (SELECT max(head_hlc) FROM log_origins)"
+    b" FROM node_leases AS n JOIN log_origins AS o ON o.origin = %s"
+    b" WHERE n.node_id = %s AND n.boot_token = %s FOR UPDATE OF n, o"
+)
+_RACES: Final = (codes.SerializationFailure, codes.DeadlockDetected, codes.UniqueViolation)
+_BROKEN: Final = (psycopg.IntegrityError, psycopg.DataError, codes.ProgramLimitExceeded)
+
+Durability = Literal["on", "remote_apply", "off"]
+
+
+class PostgresReader:
+    """Runs the engine's reads; see `port.Reader`. Locks nothing."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def read(self, statement: Read, parameters: Sequence[SqlValue] | Sequence[Row]) -> list[Row]:
+        if isinstance(statement, Query):
+            values = plain(cast("Sequence[SqlValue]", parameters))
+            found = self._connection.execute(marked(statement), values).fetchall()
+        elif parameters:
+            one = rendered(self._as_read(statement))
+            keys = one.parameters(cast("Sequence[Row]", parameters))
+            found = self._connection.execute(one.text, keys).fetchall()
+        else:
+            found = []
+        return cast("list[Row]", found)
+
+    def _as_read(self, statement: Select) -> Select:
+        return without_lock(statement)
+
+
+class PostgresTransaction(PostgresReader):
+    """See `port.Transaction`."""
+
+    def __init__(self, connection: psycopg.Connection, identity: Identity) -> None:
+        super().__init__(connection)
+        self._identity = identity
+        self.known_seq = 0
+        """How long the own log was at least, before this transaction."""
+
+    @override
+    def _as_read(self, statement: Select) -> Select:
+        return statement
+
+    def write(self, statement: Write, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        if isinstance(statement, Change):
+            for row in rows:
+                self._connection.execute(marked(statement), plain(row))
+            return
+        one = rendered(statement)
+        self._connection.execute(one.text, one.parameters(rows))
+
+    def resume(self, known: Chain) -> Chain:
+        """The end of the own log, locked.
+
+        Raises:
+            LeaseLostError: another node holds the origin.
+            StepBackError: the log is shorter than what was committed.
+        """
+        mine = self._identity
+        row = self._connection.execute(
+            _RESUME, (mine.origin, mine.node_id, mine.new_boot_token)
+        ).fetchone()
+        if row is None:
+            raise LeaseLostError
+        no, origin, seq, digest, hlc, last = cast("tuple[int, str, int, bytes, int, int]", row)
+        if origin == known.own.origin and seq < known.own.seq:
+            raise StepBackError
+        self.known_seq = seq
+        # It is further than what is known when a commit's answer was lost.
+        return Chain(Head(no, origin, seq, digest, hlc), max(last, known.last_hlc))
+
+    def add_to_digests(self, deltas: Mapping[int, bytes]) -> None:
+        if deltas:
+            digests.add(self._connection, deltas)
+
+    def note_rewritten(self, ids: Sequence[str]) -> None:
+        """Nothing here follows single rows: the server keeps its text index itself."""
+
+
+class LeaseLostError(Exception):
+    """Another node took this one's origin."""
+
+
+class StepBackError(Exception):
+    """The server has lost entries that it had acknowledged."""
+
+
+class PostgresTransactions:
+    """The writing connection; see `port.Transactions`.
+
+    `synchronous_commit` is on in every product path: an acknowledged write is on the server's
+    disk. Only the test that proves it says otherwise.
+    """
+
+    rest_seconds: float | None = REST_SECONDS
+
+    def __init__(
+        self,
+        options: PostgresOptions,
+        clock: Clock,
+        randomness: Randomness,
+        *,
+        node_file: NodeFile | None,
+        forced: EpochReason | None = None,
+        synchronous_commit: Durability = "on",
+    ) -> None:
+        """Connect and take an identity.
+
+        Raises:
+            StoreOpenError, StoreUnavailableError: as `connect`.
+        """
+        self._options = options
+        self._clock = clock
+        self._randomness = randomness
+        self._node_file = node_file
+        self._synchronous_commit = synchronous_commit
+        self._connection = connect(options)
+        try:
+            with explaining(options.url):
+                self._preamble = self._durable_preamble()
+                self.identity = self._take_identity(None, forced)
+        except BaseException:
+            self._connection.close()
+            raise
+        self._known_seq = 0
+        self._kept = clock.monotonic()
+
+    @contextmanager
+    def begin(self) -> Iterator[PostgresTransaction]:
+        """One transaction, durable when the block has ended."""
+        try:
+            with self._meaning(), self._transaction() as connection:
+                batch = PostgresTransaction(connection, self.identity)
+                yield batch
+        except LeaseLostError as error:
+            self._start_again(None)
+            raise RaceError(self._unavailable("another node took this node's origin")) from error
+        except StepBackError as error:
+            self._start_again(EpochReason.STORE_BEHIND)
+            raise RaceError(self._unavailable("the server lost entries")) from error
+        self._known_seq = batch.known_seq
+        if self._clock.monotonic() - self._kept >= REST_SECONDS:
+            with suppress(AiMemoryError, RaceError):  # the batch stands, and the next one tells
+                self.rest()
+
+    def rest(self) -> None:
+        """Keep the lease, and fold the digests."""
+        self._kept = self._clock.monotonic()
+        with self._meaning():
+            with self._transaction() as connection:
+                keep(connection, self.identity)
+            with self._transaction() as connection:
+                digests.fold(connection)
+
+    def close(self) -> None:
+        """Give the lease back and disconnect."""
+        if not self._connection.closed:
+            with suppress(psycopg.Error), self._transaction() as connection:
+                release(connection, self.identity)
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[psycopg.Connection]:
+        """Statements travel without waiting for one another; reads wait for their rows."""
+        connection = self._opened()
+        try:
+            with connection.pipeline():
+                yield connection
+                commit = connection.execute(b"COMMIT", prepare=False)
+        except BaseException:
+            roll_back(connection)
+            raise
+        if commit.statusmessage != "COMMIT":
+            # What the server answers to a COMMIT after an error that nobody saw.
+            raise psycopg.InternalError("the transaction was rolled back")
+
+    def _opened(self) -> psycopg.Connection:
+        """The connection, in a new transaction. One that was lost while idle is replaced."""
+        if not self._connection.closed:
+            try:
+                self._connection.execute(self._preamble, prepare=False)
+            except psycopg.OperationalError:
+                if not self._connection.closed:
+                    raise
+            else:
+                return self._connection
+        self._reconnect()
+        self._connection.execute(self._preamble, prepare=False)
+        return self._connection
+
+    def _reconnect(self) -> None:
+        self._connection = connect(self._options)
+        try:
+            self._preamble = self._durable_preamble()
+            self.identity = self._take_identity(Former(self.identity, self._known_seq), None)
+        except BaseException:
+            self._connection.close()
+            raise
+        _LOGGER.info("connected again, writing as %s", self.identity.origin)
+
+    def _durable_preamble(self) -> bytes:
+        """How a batch begins: nothing weaker than `on`, whatever the role's or server's default."""
+        row = self._connection.execute(b"SHOW synchronous_commit").fetchone()
+        assert row is not None
+        durability = row[0] if row[0] == "remote_apply" else self._synchronous_commit
+        setting = f"; SET LOCAL synchronous_commit = {durability}"
+        return Preamble.writing(self._options).text + setting.encode()
+
+    def _take_identity(self, former: Former | None, forced: EpochReason | None) -> Identity:
+        return take_identity(
+            self._connection,
+            lambda: transaction(self._connection, Preamble(self._preamble)),
+            self._randomness,
+            node_file=self._node_file,
+            former=former,
+            forced=forced,
+        )
+
+    def _start_again(self, forced: EpochReason | None) -> None:
+        """Write as another origin from now on."""
+        before = self.identity
+        with self._meaning():
+            self.identity = self._take_identity(Former(before, self._known_seq), forced)
+        _LOGGER.error("%s is not ours any more: writing as %s", before.origin, self.identity.origin)
+
+    @contextmanager
+    def _meaning(self) -> Iterator[None]:
+        try:
+            yield
+        except _RACES as error:
+            raise RaceError(self._explained(error)) from error
+        except _BROKEN as error:
+            raise BrokenConstraintError(self._explained(error)) from error
+        except psycopg.Error as error:
+            raise self._explained(error) from error
+        except StoreOpenError as error:
+            raise self._unavailable(error.message) from error
+
+    def _explained(self, error: psycopg.Error) -> AiMemoryError:
+        meant = explained(error, self._options.url)
+        # The store was open: whoever asks now can only come back later.
+        lasting = not isinstance(meant, StoreUnavailableError)
+        return self._unavailable(meant.message) if lasting else meant
+
+    def _unavailable(self, message: str) -> StoreUnavailableError:
+        return StoreUnavailableError(message, retry_after_seconds=RETRY_AFTER_SECONDS)

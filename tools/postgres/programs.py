@@ -1,0 +1,71 @@
+"""The server's own programs: those installed on this machine, or those of a tree of our own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools.postgres.tree import PROGRAMS, ensure_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MAJOR = 18
+_VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
+_NEEDED = ("vector", "age")
+
+
+@dataclass(frozen=True)
+class Programs:
+    """A folder with `initdb` and `postgres` of one version."""
+
+    folder: Path
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+
+def find_programs(say: Callable[[str], None]) -> Programs:
+    """Programs of version 18 with both extensions: installed ones, else our own tree.
+
+    Raises:
+        NoPostgresError: there are none, and the tree cannot be made.
+    """
+    for folder in _installed():
+        if _is_suitable(folder):
+            say(f"using {folder}")
+            return Programs(folder)
+    return Programs(ensure_tree(say) / PROGRAMS)
+
+
+def _installed() -> Iterator[Path]:
+    yield Path(f"/usr/lib/postgresql/{MAJOR}/bin")  # Debian leaves it out of the PATH
+    found = shutil.which("postgres")
+    if found is not None:
+        yield Path(found).resolve().parent
+
+
+def _is_suitable(folder: Path) -> bool:
+    if not os.access(folder / "initdb", os.X_OK):
+        return False
+    asked = [str(folder / "postgres"), "--version"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    version = _VERSION.search(said)
+    if version is None or int(version[1]) != MAJOR:
+        return False
+    share = _share(folder)
+    return all((share / "extension" / f"{name}.control").is_file() for name in _NEEDED)
+
+
+def _share(folder: Path) -> Path:
+    config = folder / "pg_config"
+    if not config.exists():
+        return Path(f"/usr/share/postgresql/{MAJOR}")
+    asked = [str(config), "--sharedir"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return Path(said.strip())
