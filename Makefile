@@ -32,7 +32,7 @@ serve: setup-run  ## run a node on SQLite at http://127.0.0.1:9077, data in ./da
 	$(BIN)/ai-memory --config examples/serve/config.toml --db data/ai-memory.db serve --host 127.0.0.1 --port 9077 $(ARGS)
 
 test: check  ## everything: format, lint, types, layers, every suite (about 20 minutes)
-	@sh tools/system-packages.sh strace
+	@PATH="$$PATH:/usr/sbin" sh tools/system-packages.sh strace pgbouncer
 	@$(MAKE) --no-print-directory $(addprefix test-,$(filter-out unit,$(SUITES)))
 	$(call phase,all passed)
 

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -42,25 +42,34 @@ class Databases:
         self.made.clear()
 
 
-def _say(line: str) -> None:
-    sys.__stderr__.write(f"postgres: {line}\n")  # type: ignore[union-attr]  # there in a test run
+@pytest.fixture(scope="session")
+def postgres_progress(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Says a line aloud, past the capture: fetching a server takes half a minute."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            sys.stderr.write(f"\npostgres: {line}")
+            sys.stderr.flush()
+
+    return say
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Server]:
+def postgres_server(postgres_progress: Callable[[str], None]) -> Iterator[Server]:
     """The session's server: a named one, a container or our own; a failure if there is none."""
     try:
-        with obtain(os.environ, _say) as server:
+        with obtain(os.environ, postgres_progress) as server:
             yield server
     except NoPostgresError as error:
         pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="session")
-def postgres_cluster() -> Iterator[Cluster]:
+def postgres_cluster(postgres_progress: Callable[[str], None]) -> Iterator[Cluster]:
     """A second server, ours to reconfigure and to restart."""
     try:
-        with own_cluster(_say) as cluster:
+        with own_cluster(postgres_progress) as cluster:
             yield cluster
     except NoPostgresError as error:
         pytest.fail(str(error), pytrace=False)

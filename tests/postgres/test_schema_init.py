@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from app.store.postgres.catalogue import kg_backend
 from tests.integration.node import own_environment
 
 REPOSITORY = Path(__file__).parents[2]
@@ -63,6 +66,13 @@ def test_where_age_is_installed_its_graph_is_made_once(
     ]
     assert created == [True, False]
     assert ask(empty_database, "SELECT name FROM ag_catalog.ag_graph") == [("memory_graph",)]
+
+
+def test_what_walks_the_graph_is_what_the_database_has(empty_database: str, ask) -> None:
+    with closing(psycopg.connect(empty_database, autocommit=True)) as connection:
+        assert kg_backend(connection) == "cte"
+        ask(empty_database, "CREATE EXTENSION age")
+        assert kg_backend(connection) == "age"
 
 
 def test_a_role_without_rights_on_age_gets_its_store_all_the_same(

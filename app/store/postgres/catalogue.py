@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.store.postgres.url import PostgresUrl
+
+_LOGGER = logging.getLogger(__name__)
 
 GRAPH: Final = "memory_graph"
 KgBackend = Literal["age", "cte"]
@@ -92,7 +95,13 @@ def create_graph(url: PostgresUrl) -> bool:
                 connection.execute("SET LOCAL search_path = ag_catalog, public")
                 connection.execute("SELECT create_graph(%s)", [GRAPH])
                 return True
-        except (psycopg.errors.ProgrammingError, psycopg.errors.InternalError):
+        except (psycopg.ProgrammingError, psycopg.InternalError, psycopg.IntegrityError) as error:
+            _LOGGER.warning(
+                "the graph %s of Apache AGE cannot be made (%s); links are walked by recursive"
+                " queries",
+                GRAPH,
+                type(error).__name__,
+            )
             return False
 
 

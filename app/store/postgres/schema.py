@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     Progress = Callable[[str], None]
 
 DIMENSIONS: Final = (384, 768)
-DEFAULT_DIMENSION: Final = 384
 MIGRATION_LOCK: Final = 5_784_391_176_201
 """Key of the advisory lock; any constant that no other program of the database takes."""
 

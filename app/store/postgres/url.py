@@ -154,9 +154,12 @@ def _names(path: str) -> Iterator[str]:
     for part in re.findall(r'"(?:[^"]|"")+"|[^,]+', path):
         name = part.strip()
         if name.startswith('"') and name.endswith('"'):
-            yield name[1:-1].replace('""', '"')
-        elif name and name != "$user":
-            yield name.lower()
+            name = name[1:-1].replace('""', '"')
+        else:
+            name = name.lower()
+        # The server's default begins with the role's own schema, which hardly ever exists.
+        if name and name != "$user":
+            yield name
 
 
 def _duration_ms(name: str, value: str) -> int:

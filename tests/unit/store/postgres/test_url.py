@@ -50,6 +50,7 @@ def test_a_store_wants_a_server_that_takes_writes_unless_told_otherwise() -> Non
         ("-csearch_path%3D%22My%20Own%22", ("My Own",)),
         ("-csearch_path%3D%22a%22%22b%22", ('a"b',)),
         ("-csearch_path%3D%24user,public", ("public",)),
+        ("-csearch_path%3D%22%24user%22,public", ("public",)),
         ("-csearch_path%3Da%20-clock_timeout%3D2s", ("a",)),
     ],
 )

@@ -1,0 +1,144 @@
+"""Through a PgBouncer in transaction mode, where every transaction may meet another connection."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from app.store.postgres import schema
+from app.store.postgres.connection import PostgresOptions, Preamble, connect, transaction
+from app.store.postgres.pool import Readers
+from app.store.postgres.url import PostgresUrl
+from tools.postgres.cluster import HOST, Cluster
+
+SERVER_CONNECTIONS = 2
+SETTINGS = """
+[databases]
+{database} = host={host} port={port} user=postgres password={password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {listen}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = {connections}
+max_client_conn = 100
+"""
+
+
+@pytest.fixture
+def pooled_address(postgres_cluster: Cluster, tmp_path: Path) -> Iterator[str]:
+    """The address of a database of its own, through a pooler with few connections to the server."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert program is not None, "pgbouncer is needed: sh tools/system-packages.sh pgbouncer"
+    with closing(socket.socket()) as probe:
+        probe.bind((HOST, 0))
+        listen = probe.getsockname()[1]
+    database = f"pooled_{listen}"
+    postgres_cluster.execute(f"CREATE DATABASE {database}")
+    password = postgres_cluster.passfile.read_text().strip().rpartition(":")[2]
+    settings = postgres_cluster.folder / f"{database}.ini"
+    settings.touch(mode=0o600)
+    settings.write_text(
+        SETTINGS.format(
+            database=database,
+            host=HOST,
+            port=postgres_cluster.port,
+            password=password,
+            listen=listen,
+            connections=SERVER_CONNECTIONS,
+        )
+    )
+    user = pwd.getpwnam("nobody") if os.getuid() == 0 else None  # it refuses to run as root
+    if user is not None:
+        os.chown(settings, user.pw_uid, user.pw_gid)
+    with (tmp_path / "pgbouncer.log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, str(settings)],
+            stdout=log,
+            stderr=log,
+            user=None if user is None else user.pw_uid,
+            group=None if user is None else user.pw_gid,
+            extra_groups=None if user is None else (),
+        )
+    address = f"postgresql://postgres@{HOST}:{listen}/{database}"
+    try:
+        await_answer(address, process, tmp_path / "pgbouncer.log")
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+        postgres_cluster.execute(f"DROP DATABASE {database} WITH (FORCE)")
+
+
+def await_answer(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            psycopg.connect(address, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        else:
+            return
+
+
+def store(address: str, name: str) -> PostgresOptions:
+    url = PostgresUrl.parse(f"{address}?options=-csearch_path%3D{name}")
+    return PostgresOptions(url, most=8, statement_seconds=7, pooled=True)
+
+
+async def test_two_stores_share_its_connections_and_never_meet(pooled_address: str) -> None:
+    """What one transaction sets must not reach the next one, which may be another store's."""
+    names = ("one", "other")
+    readers = []
+    for name in names:
+        options = store(pooled_address, name)
+        assert schema.migrate(options.url, lambda _: None).status.current
+        with closing(connect(options)) as writer, transaction(writer, Preamble.writing(options)):
+            writer.execute(
+                "INSERT INTO memories (id, tier, title, content, created_at, updated_at)"
+                " VALUES (%s, 'mid', 't', 'c', now(), now())",
+                [name],
+            )
+        readers.append(Readers(options))
+
+    def look(connection: psycopg.Connection) -> tuple[object, ...]:
+        found = connection.execute("SELECT id FROM memories").fetchone()
+        limit = connection.execute("SHOW statement_timeout").fetchone()
+        assert found is not None
+        assert limit is not None
+        return found + limit
+
+    try:
+        seen = await asyncio.gather(*(reader.run(look) for _ in range(40) for reader in readers))
+    finally:
+        for reader in readers:
+            reader.close()
+    assert seen == [("one", "7s"), ("other", "7s")] * 40
+
+
+def test_nodes_that_start_at_once_through_it_make_one_store(pooled_address: str) -> None:
+    options = store(pooled_address, "shared")
+    code = (
+        "import sys; from app.store.postgres import schema; from app.store.postgres.url import"
+        " PostgresUrl; schema.migrate(PostgresUrl.parse(sys.argv[1]), print)"
+    )
+    address = f"{pooled_address}?options=-csearch_path%3Dshared"
+    command = [sys.executable, "-c", code, address]
+    started = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(4)]
+    assert [process.wait(120) for process in started] == [0] * 4
+    with closing(connect(options)) as opened:
+        counted = opened.execute("SELECT count(*) FROM shared.governance_rules").fetchone()
+    assert counted == (4,)
