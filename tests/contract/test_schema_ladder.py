@@ -117,6 +117,7 @@ def test_the_postgresql_scripts_say_the_declared_tables() -> None:
     stated = {
         plain(statement)
         for revision in REVISIONS
+        if revision != "0003_full_text"  # adds to a declared table what SQLite has in its own way
         for statement in script(revision, "postgresql")
         if statement.startswith(("CREATE TABLE", "CREATE INDEX", "CREATE UNIQUE"))
     }

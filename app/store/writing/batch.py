@@ -22,6 +22,7 @@ from app.store.protocol import Command, LocalRow, Needs, Receipt
 from app.store.tables import metadata, text_duplicates
 from app.store.writing.chain import Chain, Head
 from app.store.writing.flush import HEADS, Flush, FlushReport
+from app.store.writing.port import BatchError
 from app.store.writing.quotas import QuotaLedger
 from app.store.writing.statements import Delete, Insert, Replace, Select
 from app.store.writing.stored import StoredStates
@@ -268,22 +269,36 @@ class CommandJob(Generic[T]):
         self.done(error)
 
 
-def run_jobs(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
-    """Run each job; failed ones have been told. Returns those that stand."""
+def run_jobs(batch: Batch, jobs: list[Job]) -> None:
+    """Run each job. Those that failed have been told and are taken out of `jobs`.
+
+    Raises:
+        BatchError: the transaction cannot go on.
+    """
     batch.prefetch([job.needs for job in jobs])
     batch.resume()
-    standing: list[Job] = []
-    for job in jobs:
-        batch.mark()
-        try:
-            job.run(batch)
-        except AiMemoryError as error:
-            batch.undo()
-            job.fail(error)
-        except Exception as error:  # a bug in one command must not take the others down
-            _LOGGER.exception("a write failed unexpectedly")
-            batch.undo()
-            job.fail(error)
-        else:
-            standing.append(job)
-    return standing
+    failed: set[int] = set()
+    try:
+        for place, job in enumerate(jobs):
+            if not _stands(batch, job):
+                failed.add(place)
+    finally:
+        jobs[:] = [job for place, job in enumerate(jobs) if place not in failed]
+
+
+def _stands(batch: Batch, job: Job) -> bool:
+    batch.mark()
+    try:
+        job.run(batch)
+    except BatchError:
+        raise
+    except AiMemoryError as error:
+        batch.undo()
+        job.fail(error)
+    except Exception as error:  # a bug in one command must not take the others down
+        _LOGGER.exception("a write failed unexpectedly")
+        batch.undo()
+        job.fail(error)
+    else:
+        return True
+    return False
