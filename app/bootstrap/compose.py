@@ -222,13 +222,7 @@ def _pipeline(
     )
     scoring = Scoring.legacy() if chosen.legacy_scoring else Scoring(Weights.FUSED, half_lives)
     return RecallPipeline(
-        legs,
-        legs,
-        around.clock,
-        open_token_counter(),
-        SessionRings(),
-        None if around.queries is None else (around.queries, legs),
-        scoring,
+        legs, around.clock, open_token_counter(), SessionRings(), around.queries, scoring
     )
 
 

@@ -66,7 +66,7 @@ class HalfLives:
     long: float = _HALF_LIFE_DAYS["long"]
 
     def of(self, tier: str) -> float:
-        days = {"short": self.short, "mid": self.mid, "long": self.long}.get(tier, self.mid)
+        days = self.long if tier == "long" else self.short if tier == "short" else self.mid
         return min(max(days, _HALF_LIFE_DAYS_MIN), _HALF_LIFE_DAYS_MAX)
 
 
@@ -142,21 +142,22 @@ def rank(
     hybrid: bool,
     namespace: str | None = None,
     session: Collection[str] = (),
+    limit: int | None = None,
 ) -> list[Ranked]:
     """Best first; equal scores by id, so that two nodes with the same rows answer alike."""
     relevance = _v070 if scoring.weights is Weights.V070 else _fused
     scores = relevance(candidates, scoring, now, hybrid=hybrid)
     ranked = [
-        Ranked(
+        (
+            -score * namespace_proximity(namespace, candidate.namespace)
+            - (_SESSION_BOOST if candidate.id in session else 0.0),
             candidate.id,
-            score * namespace_proximity(namespace, candidate.namespace)
-            + (_SESSION_BOOST if candidate.id in session else 0.0),
             candidate.cosine,
         )
         for candidate, score in zip(candidates, scores, strict=True)
     ]
-    ranked.sort(key=lambda row: (-row.score, row.id))
-    return ranked
+    ranked.sort()  # ids differ, so cosines are never compared
+    return [Ranked(one, -negated, cosine) for negated, one, cosine in ranked[:limit]]
 
 
 def search_score(candidate: Candidate, now: datetime) -> float:
@@ -263,6 +264,7 @@ def _fused(
     text_weight = max(scoring.text_weight, 0.0)
     vector_weight = max(scoring.vector_weight, 0.0) if hybrid else 0.0
     whole = text_weight + vector_weight
+    weight = unit(scoring.importance_weight)
     scores: list[float] = []
     for candidate in candidates:
         text = text_share(candidate.text_score, best_text)
@@ -270,16 +272,22 @@ def _fused(
             text = covered_share(candidate.coverage, text)
         vector = vector_share(candidate.cosine, best_cosine)
         relevance = (text_weight * text + vector_weight * vector) / whole if whole else text
-        weight = min(max(scoring.importance_weight, 0.0), 1.0)
         weighed = relevance * (1.0 - weight + weight * importance(candidate))
         faded = decay(candidate.tier, candidate.created_at, now, scoring.half_lives)
         scores.append(weighed * faded)
     return scores
 
 
+def unit(value: float) -> float:
+    """Cut to 0..1."""
+    return 0.0 if value < 0.0 else 1.0 if value > 1.0 else value  # noqa: FURB136 - calls cost more
+
+
 def text_share(score: float | None, best: float) -> float:
     """0..1: of the best text score in the pool. As in v0.7.0, a best below 1 counts as 1."""
-    return max(score or 0.0, 0.0) / max(best, 1.0)
+    if not score or score < 0.0:
+        return 0.0
+    return score / best if best > 1.0 else score
 
 
 def covered_share(coverage: float, text: float) -> float:
@@ -288,21 +296,22 @@ def covered_share(coverage: float, text: float) -> float:
     Beside vectors the best of the pool must not count as a full match: a question in other words
     than its answer's has a best row too, by chance.
     """
-    return min(max(coverage, 0.0), 1.0) * (1.0 - _REPETITION_WEIGHT + _REPETITION_WEIGHT * text)
+    return unit(coverage) * (1.0 - _REPETITION_WEIGHT + _REPETITION_WEIGHT * text)
 
 
 def vector_share(cosine: float | None, best: float) -> float:
     """0..1: how far above the floor, of how far the nearest row is."""
+    if cosine is None or cosine <= COSINE_FLOOR:
+        return 0.0
     span = max(best - COSINE_FLOOR, _COSINE_SPAN_MIN)
-    return min(max((cosine or 0.0) - COSINE_FLOOR, 0.0) / span, 1.0)
+    return min((cosine - COSINE_FLOOR) / span, 1.0)
 
 
 def importance(candidate: Candidate) -> float:
     """0..1: the mean of what v0.7.0's keyword score adds up, each on its own scale."""
-    parts = (
-        candidate.priority / PRIORITY_MAX,
-        candidate.confidence,
-        candidate.access_count / _ACCESSES_COUNTED_MAX,
-        _TIER_IMPORTANCE.get(candidate.tier, 0.0),
-    )
-    return sum(min(max(part, 0.0), 1.0) for part in parts) / len(parts)
+    return (
+        unit(candidate.priority / PRIORITY_MAX)
+        + unit(candidate.confidence)
+        + unit(candidate.access_count / _ACCESSES_COUNTED_MAX)
+        + _TIER_IMPORTANCE.get(candidate.tier, 0.0)
+    ) / 4.0

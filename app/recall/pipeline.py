@@ -1,4 +1,4 @@
-"""Recall: plan, retrieve from both legs side by side, fuse, trim, and say how it went.
+"""Recall: embed the question beside the search for its words, fuse, trim, and say how it went.
 
 A leg that is late, missing or failing costs its share of the answer, never the answer.
 """
@@ -6,13 +6,12 @@ A leg that is late, missing or failing costs its share of the answer, never the 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from app.domain.errors import BackendError, FeatureMissingError, StoreUnavailableError
 from app.domain.ranking import (
-    COSINE_FLOOR,
     BudgetCut,
     Ranked,
     Scoring,
@@ -20,20 +19,16 @@ from app.domain.ranking import (
     cut_to_budget,
     rank,
 )
+from app.domain.recalled import WordHits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.domain.memory import Memory
     from app.domain.ranking import Candidate
+    from app.domain.recalled import Chosen
     from app.domain.sources import Clock
-    from app.recall.ports import (
-        Fetcher,
-        QueryEmbedder,
-        ScoredId,
-        TextRetriever,
-        Vector,
-        VectorRetriever,
-    )
+    from app.recall.ports import QueryEmbedder, RecallReader, Vector
     from app.recall.sessions import SessionRings
     from app.recall.tokens import TokenCounter
 
@@ -93,7 +88,7 @@ class Request(Generic[Scope]):
 
 @dataclass(frozen=True, slots=True)
 class LegTrace:
-    """How one leg went."""
+    """How one leg went; the vector leg's seconds are those of embedding the question."""
 
     outcome: Outcome
     found: int
@@ -102,7 +97,7 @@ class LegTrace:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Where an answer came from and where its time went."""
+    """Where an answer came from and where its time went; `fetch` includes the vector search."""
 
     text: LegTrace
     vector: LegTrace
@@ -116,9 +111,13 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Rows, best first. `budget` is there when a budget was asked for."""
+    """Rows, best first, and those of them that still exist as whole memories, in the same order.
+
+    `budget` is there when a budget was asked for.
+    """
 
     rows: tuple[Ranked, ...]
+    memories: Sequence[Memory]
     mode: Mode
     tokens_used: int
     budget: BudgetCut | None
@@ -126,10 +125,18 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Leg:
-    hits: Sequence[ScoredId]
+class _Words:
+    hits: WordHits
     trace: LegTrace
-    vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """The question's vector; None if there is none, for the reason that `outcome` tells."""
+
+    vector: Vector | None
+    outcome: Outcome
+    seconds: float
 
 
 class RecallPipeline(Generic[Scope]):
@@ -137,18 +144,16 @@ class RecallPipeline(Generic[Scope]):
 
     def __init__(
         self,
-        text: TextRetriever[Scope],
-        fetcher: Fetcher,
+        reader: RecallReader[Scope],
         clock: Clock,
         counter: TokenCounter,
         sessions: SessionRings,
-        vectors: tuple[QueryEmbedder, VectorRetriever[Scope]] | None = None,
+        embedder: QueryEmbedder | None = None,
         scoring: Scoring | None = None,
         deadlines: Deadlines | None = None,
     ) -> None:
-        self._text = text
-        self._vectors = vectors
-        self._fetcher = fetcher
+        self._reader = reader
+        self._embedder = embedder
         self._clock = clock
         self._counter = counter
         self._sessions = sessions
@@ -164,102 +169,111 @@ class RecallPipeline(Generic[Scope]):
         started = self._clock.monotonic()
         if request.limit <= 0 or request.budget_tokens == 0:
             return self._nothing(request)
-        text, vector = await asyncio.gather(self._text_leg(request), self._vector_leg(request))
-        if text.trace.outcome is Outcome.LATE and vector.trace.outcome is not Outcome.ANSWERED:
-            raise StoreUnavailableError(
-                "the text search did not answer in time", retry_after_seconds=_RETRY_AFTER_SECONDS
-            )
+        # The embedding first: it takes longest, and needs this thread only to be started.
+        meaning, words = await asyncio.gather(self._embedded(request), self._by_words(request))
         fetching = self._clock.monotonic()
-        candidates = await self._candidates(request, text, vector)
+        meaning, chosen = await self._chosen(request, words, meaning)
         fetched = self._clock.monotonic()
-        mode = Mode.HYBRID if vector.trace.outcome is Outcome.ANSWERED else Mode.KEYWORD
-        ranked = rank(
-            candidates,
-            self._scoring,
-            self._clock.now(),
-            hybrid=mode is Mode.HYBRID,
-            namespace=request.namespace,
-            session=self._sessions.recent(request.session),
-        )[: request.limit]
-        budget = await self._budget(request, ranked)
-        rows = tuple(ranked[: budget.kept] if budget else ranked)
-        self._sessions.note(request.session, [row.id for row in rows])
+        ranked = chosen.ranked
+        memories = chosen.memories
+        budget = self._budget(request, ranked, memories)
+        if budget is not None:
+            ranked = ranked[: budget.kept]
+            kept = {row.id for row in ranked}
+            memories = [one for one in memories if one.id in kept]
+        self._sessions.note(request.session, [row.id for row in ranked])
         trace = Trace(
-            text=text.trace,
-            vector=vector.trace,
-            fused=len(candidates),
+            text=words.trace,
+            vector=LegTrace(meaning.outcome, chosen.near, meaning.seconds),
+            fused=chosen.found,
             weights=self._scoring.weights,
             text_weight=self._scoring.text_weight,
             vector_weight=self._scoring.vector_weight,
             fetch_seconds=fetched - fetching,
             total_seconds=self._clock.monotonic() - started,
         )
-        return Answer(rows, mode, _tokens(budget, rows, candidates), budget, trace)
+        mode = Mode.KEYWORD if meaning.vector is None else Mode.HYBRID
+        return Answer(tuple(ranked), memories, mode, _tokens(budget, memories), budget, trace)
 
-    async def _text_leg(self, request: Request[Scope]) -> _Leg:
+    async def _by_words(self, request: Request[Scope]) -> _Words:
         started = self._clock.monotonic()
         pool = max(_TEXT_POOL_FACTOR * request.limit, _TEXT_POOL_MIN)
-        if self._scoring.weights is Weights.V070:
+        fuses = self._scoring.weights is Weights.FUSED
+        if not fuses:
             pool *= _PRIORITY_POOL_FACTOR
-        hits: Sequence[ScoredId] = ()
+        hits = WordHits()
         outcome = Outcome.ANSWERED
         try:
             async with asyncio.timeout(self._deadlines.text_seconds):
-                hits = await self._text.search_text(request.query, request.scope, pool)
+                hits = await self._reader.search_words(
+                    request.query,
+                    request.scope,
+                    pool,
+                    # Coverage matters only where fusion weighs words against vectors.
+                    covers=fuses and self._embedder is not None,
+                )
         except TimeoutError:
             outcome = Outcome.LATE
-        return _Leg(hits, LegTrace(outcome, len(hits), self._clock.monotonic() - started))
+        seconds = self._clock.monotonic() - started
+        return _Words(hits, LegTrace(outcome, len(hits.scores), seconds))
 
-    async def _vector_leg(self, request: Request[Scope]) -> _Leg:
-        if self._vectors is None:
-            return _Leg((), LegTrace(Outcome.ABSENT, 0, 0.0))
-        embedder, retriever = self._vectors
+    async def _embedded(self, request: Request[Scope]) -> _Meaning:
+        if self._embedder is None:
+            return _Meaning(None, Outcome.ABSENT, 0.0)
         started = self._clock.monotonic()
-        pool = max(_VECTOR_POOL_FACTOR * request.limit, _VECTOR_POOL_MIN)
-        hits: list[ScoredId] = []
         vector: Vector | None = None
         outcome = Outcome.ANSWERED
         try:
             async with asyncio.timeout(self._deadlines.vector_seconds):
-                vector = await embedder.embed_query(request.query)
-                found = await retriever.search_vector(vector, request.scope, pool)
-                hits = [hit for hit in found if hit.score > COSINE_FLOOR]
+                vector = await self._embedder.embed_query(request.query)
         except TimeoutError:
             outcome = Outcome.LATE
         except (BackendError, FeatureMissingError):
             outcome = Outcome.FAILED
-        if outcome is not Outcome.ANSWERED:
-            vector = None
-        seconds = self._clock.monotonic() - started
-        return _Leg(hits, LegTrace(outcome, len(hits), seconds), vector)
+        return _Meaning(vector, outcome, self._clock.monotonic() - started)
 
-    async def _candidates(
-        self, request: Request[Scope], text: _Leg, vector: _Leg
-    ) -> list[Candidate]:
-        text_scores = {hit.id: hit.score for hit in text.hits}
-        cosines = {hit.id: hit.score for hit in vector.hits}
-        ids = list(dict.fromkeys([*text_scores, *cosines]))
-        if not ids:
-            return []
-        # Coverage matters only where fusion weighs words against vectors.
-        legs = {text.trace.outcome, vector.trace.outcome}
-        fuses = self._scoring.weights is Weights.FUSED and legs == {Outcome.ANSWERED}
-        rows = await self._fetcher.candidates(ids, vector.vector, request.query if fuses else None)
-        return [
-            replace(
-                row,
-                text_score=text_scores.get(row.id),
-                cosine=cosines.get(row.id, row.cosine),
+    async def _chosen(
+        self, request: Request[Scope], words: _Words, meaning: _Meaning
+    ) -> tuple[_Meaning, Chosen]:
+        """The rows that answer, by words alone if the vectors are late."""
+        if meaning.vector is not None:
+            left = max(self._deadlines.vector_seconds - meaning.seconds, 0.0)
+            started = self._clock.monotonic()
+            try:
+                async with asyncio.timeout(left):
+                    return meaning, await self._best(request, words, meaning.vector)
+            except TimeoutError:
+                seconds = meaning.seconds + self._clock.monotonic() - started
+                meaning = _Meaning(None, Outcome.LATE, seconds)
+        if words.trace.outcome is Outcome.LATE:
+            raise StoreUnavailableError(
+                "the text search did not answer in time", retry_after_seconds=_RETRY_AFTER_SECONDS
             )
-            for row in rows
-        ]
+        return meaning, await self._best(request, words, None)
 
-    async def _budget(self, request: Request[Scope], ranked: Sequence[Ranked]) -> BudgetCut | None:
+    async def _best(self, request: Request[Scope], words: _Words, vector: Vector | None) -> Chosen:
+        def choose(candidates: Sequence[Candidate]) -> Sequence[Ranked]:
+            return rank(
+                candidates,
+                self._scoring,
+                now,
+                hybrid=vector is not None,
+                namespace=request.namespace,
+                session=recent,
+                limit=request.limit,
+            )
+
+        now, recent = self._clock.now(), self._sessions.recent(request.session)
+        pool = max(_VECTOR_POOL_FACTOR * request.limit, _VECTOR_POOL_MIN)
+        return await self._reader.best(words.hits, vector, request.scope, pool, choose)
+
+    def _budget(
+        self, request: Request[Scope], ranked: Sequence[Ranked], memories: Sequence[Memory]
+    ) -> BudgetCut | None:
         if request.budget_tokens is None:
             return None
-        ids = [row.id for row in ranked]
-        texts = await self._fetcher.texts(ids)
-        counts = [self._counter.count(texts.get(memory_id, "")) for memory_id in ids]
+        contents = {one.id: one.content for one in memories}
+        counts = [self._counter.count(contents.get(row.id, "")) for row in ranked]
         return cut_to_budget(counts, request.budget_tokens)
 
     def _nothing(self, request: Request[Scope]) -> Answer:
@@ -276,15 +290,12 @@ class RecallPipeline(Generic[Scope]):
             total_seconds=0.0,
         )
         budget = None if request.budget_tokens is None else cut_to_budget((), request.budget_tokens)
-        mode = Mode.KEYWORD if self._vectors is None else Mode.HYBRID
-        return Answer((), mode, 0, budget, trace)
+        mode = Mode.KEYWORD if self._embedder is None else Mode.HYBRID
+        return Answer((), (), mode, 0, budget, trace)
 
 
-def _tokens(
-    budget: BudgetCut | None, rows: Sequence[Ranked], candidates: Sequence[Candidate]
-) -> int:
+def _tokens(budget: BudgetCut | None, memories: Sequence[Memory]) -> int:
     """Counted under a budget; without one v0.7.0's guess of four bytes a token."""
     if budget is not None:
         return budget.tokens_used
-    sizes = {candidate.id: candidate.content_bytes for candidate in candidates}
-    return sum(sizes[row.id] for row in rows) // _BYTES_A_TOKEN
+    return sum(len(one.content.encode()) for one in memories) // _BYTES_A_TOKEN

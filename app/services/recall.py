@@ -149,9 +149,7 @@ class RecallService:
                 budget_tokens=question.budget_tokens,
             )
         )
-        memories = await self._store.get_many(
-            [row.id for row in answer.rows], MemoryFilter(now=scope.now)
-        )
+        memories = answer.memories
         self._touches.note(memories)
         self._metrics.recall_total.labels(answer.mode.value).inc()
         self._metrics.recall_latency_seconds.labels(answer.mode.value).observe(
@@ -262,7 +260,7 @@ def _session(session_id: str | None, caller: Caller) -> str | None:
 def _known_kinds(words: Sequence[str] | None) -> Sequence[str] | None:
     if words is None or "all" in words:
         return None
-    return [word for word in words if word in MEMORY_KINDS]
+    return tuple(word for word in words if word in MEMORY_KINDS)
 
 
 def _band(word: str | None) -> tuple[float | None, float | None]:

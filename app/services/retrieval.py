@@ -1,16 +1,14 @@
-"""The store as recall's pipeline wants it: two legs and a reader of rows, scoped by a filter."""
+"""The store as recall's pipeline wants it: words first, then the best of all, within a filter."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.recall.ports import ScoredId
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from app.domain.ranking import Candidate
+    from app.domain.recalled import Choose, Chosen, WordHits
     from app.recall.ports import Vector
     from app.store.protocol import Store
     from app.store.sql.filters import MemoryFilter
@@ -18,28 +16,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoreLegs:
-    """Both retrievers and the fetcher over one store."""
+    """Both reads of a recall over one store."""
 
     store: Store
 
-    async def search_text(self, query: str, scope: MemoryFilter, limit: int) -> Sequence[ScoredId]:
-        hits = await self.store.search_text(query, scope, limit, every_term=False)
-        return [ScoredId(hit.id, hit.score) for hit in hits]
+    async def search_words(
+        self, query: str, scope: MemoryFilter, limit: int, *, covers: bool
+    ) -> WordHits:
+        return await self.store.recall_words(query, scope, limit, covers=covers)
 
-    async def search_vector(
-        self, vector: Vector, scope: MemoryFilter, limit: int
-    ) -> Sequence[ScoredId]:
-        hits = await self.store.search_vector(numbers(vector), scope, limit)
-        return [ScoredId(hit.id, hit.score) for hit in hits]
-
-    async def candidates(
-        self, ids: Sequence[str], vector: Vector | None, query: str | None
-    ) -> Sequence[Candidate]:
-        return await self.store.weighed(ids, None if vector is None else numbers(vector), query)
-
-    async def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
-        """A budget counts contents (http-api 3.3)."""
-        return await self.store.contents_of(ids)
+    async def best(
+        self,
+        words: WordHits,
+        vector: Vector | None,
+        scope: MemoryFilter,
+        limit: int,
+        choose: Choose,
+    ) -> Chosen:
+        array = None if vector is None else numbers(vector)
+        return await self.store.recall_best(words, array, scope, limit, choose)
 
 
 def numbers(vector: Vector) -> Sequence[float]:

@@ -25,7 +25,13 @@ MIGRATIONS: Final = Path(__file__).resolve().parents[2] / "migrations"
 V57_REVISION: Final = "0001_v57"
 """What an untouched v0.7.0 database of version 57 has already."""
 
-REVISIONS: Final = (V57_REVISION, "0002_node", "0003_full_text", "0004_shared_schema")
+REVISIONS: Final = (
+    V57_REVISION,
+    "0002_node",
+    "0003_full_text",
+    "0004_shared_schema",
+    "0005_search",
+)
 HEAD_REVISION: Final = REVISIONS[-1]
 
 

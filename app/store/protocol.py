@@ -10,10 +10,13 @@ apart, and a command that refuses fails alone while its batch commits.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
+from app.domain.ranking import COSINE_FLOOR
+from app.domain.recalled import Chosen, WordHits
 from app.store.sql.archive import ArchiveReads
+from app.store.sql.filters import MemoryFilter
 from app.store.sql.links import LinkReads
 from app.store.sql.memories import MemoryReads
 from app.store.sql.namespaces import NamespaceReads
@@ -25,13 +28,14 @@ if TYPE_CHECKING:
 
     from app.domain.memory import Memory
     from app.domain.ranking import Candidate
+    from app.domain.recalled import Choose
     from app.log.cursor import VectorClock
     from app.log.entry import Draft, Entry
     from app.log.names import Name
     from app.log.projection import Snapshot
     from app.log.registers import Cells
     from app.log.state import EntityKey
-    from app.store.sql.filters import MemoryFilter, Viewer
+    from app.store.sql.filters import Viewer
     from app.store.sql.selects import SqlValue
 
 T = TypeVar("T")
@@ -291,6 +295,41 @@ class Store(
 
         With a vector their cosines are filled, with a query how much of it their words hold.
         """
+
+    async def recall_words(
+        self, query: str, chosen: MemoryFilter, limit: int, *, covers: bool
+    ) -> WordHits:
+        """The text leg of a recall. `covers`: how much each row holds of the question will count.
+
+        This one reads nothing ahead; a store whose reads cost hand-overs does.
+        """
+        hits = await self.search_text(query, chosen, limit, every_term=False)
+        return WordHits({hit.id: hit.score for hit in hits}, query if covers else None)
+
+    async def recall_best(
+        self,
+        words: WordHits,
+        vector: Sequence[float] | None,
+        chosen: MemoryFilter,
+        limit: int,
+        choose: Choose,
+    ) -> Chosen:
+        """The rows that `choose` picks from the words' hits and the `limit` nearest ones.
+
+        Nearest are only rows above `COSINE_FLOOR`. Candidates come with all three scores, as far
+        as they are known: every row with a stored vector has its cosine, whoever found it.
+        """
+        hits = () if vector is None else await self.search_vector(vector, chosen, limit)
+        near = {hit.id: hit.score for hit in hits if hit.score > COSINE_FLOOR}
+        query = cast("str | None", words.prepared)
+        rows = await self.weighed(list(dict.fromkeys([*words.scores, *near])), vector, query)
+        candidates = [
+            replace(row, text_score=words.scores.get(row.id), cosine=near.get(row.id, row.cosine))
+            for row in rows
+        ]
+        ranked = choose(candidates)
+        memories = await self.get_many([one.id for one in ranked], MemoryFilter(now=chosen.now))
+        return Chosen(ranked, memories, len(candidates), len(near))
 
     @abstractmethod
     async def titled_like(

@@ -19,6 +19,7 @@ from app.log.entry import GENESIS_HASH, Draft, seal
 from app.log.epochs import EpochReason
 from app.log.hlc import pack
 from app.store.postgres import schema
+from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.connection import PostgresOptions
 from app.store.postgres.identity import NodeFile
 from app.store.postgres.transactions import REST_SECONDS
@@ -37,7 +38,6 @@ from tests.contract.store.conftest import (
     SeededRandomness,
     SqliteStores,
     TurnedClock,
-    UnsearchedPostgres,
     memory,
 )
 from tests.postgres.fixtures import Ask
@@ -55,12 +55,12 @@ class Nodes:
 
     url: str
     clock: TurnedClock = field(default_factory=TurnedClock)
-    running: list[UnsearchedPostgres] = field(default_factory=list)
+    running: list[PostgresStore] = field(default_factory=list)
     started: int = 0
 
-    def start(self, file: Path | None = None, **chosen: object) -> UnsearchedPostgres:
+    def start(self, file: Path | None = None, **chosen: object) -> PostgresStore:
         self.started += 1
-        node = UnsearchedPostgres(
+        node = PostgresStore(
             WriteOptions(
                 PostgresOptions(PostgresUrl.parse(self.url), most=3, least=1),
                 model=MODEL,
@@ -73,7 +73,7 @@ class Nodes:
         self.running.append(node)
         return node
 
-    async def stop(self, node: UnsearchedPostgres) -> None:
+    async def stop(self, node: PostgresStore) -> None:
         self.running.remove(node)
         await node.close()
 
@@ -90,11 +90,11 @@ def _said(draft: Draft, _view: View) -> Draft:
     return draft
 
 
-async def is_sound(node: UnsearchedPostgres) -> bool:
+async def is_sound(node: PostgresStore) -> bool:
     return (await node.scrub(lambda _done, _total: None)).is_sound
 
 
-async def put(node: UnsearchedPostgres, *ids: str) -> None:
+async def put(node: PostgresStore, *ids: str) -> None:
     for answer in await node.submit_all([Put(memory(one)) for one in ids]):
         assert isinstance(answer, Receipt), answer
 

@@ -46,12 +46,11 @@ class RecallController(Controller):
     async def recall_by_query(
         self,
         asked: Provided[RecallBody],
-        services: Provided[Services],
         request: ApiRequest,
         accept_provenance: AcceptProvenance = None,
     ) -> Answer:
         """As the POST form, with the question in the query string."""
-        return await _answer(asked, services, request, accept_provenance)
+        return await _answer(asked, services_of(request), request, accept_provenance)
 
     @post("/", status_code=200, summary="Recall memories", responses=answer(200, RecallAnswer))
     async def recall(

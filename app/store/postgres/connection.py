@@ -106,7 +106,7 @@ class Preamble:
         path = [*url.search_path, *({DEFAULT_SCHEMA} - set(url.search_path))]
         text = sql.SQL(
             "{begin}; SET LOCAL search_path = {path}; SET LOCAL statement_timeout = {statement};"
-            " SET LOCAL lock_timeout = {lock}; SET LOCAL TimeZone = 'UTC'"
+            " SET LOCAL lock_timeout = {lock}; SET LOCAL TimeZone = 'UTC'; SET LOCAL jit = off"
         ).format(
             begin=sql.SQL(begin),  # one of the constants above
             path=sql.SQL(", ").join(map(sql.Identifier, path)),

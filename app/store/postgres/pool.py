@@ -22,13 +22,16 @@ from app.store.postgres.connection import Preamble, connect, transaction
 from app.store.postgres.errors import RETRY_AFTER_SECONDS, explained
 from app.store.postgres.values import register_values
 from app.store.sql.compiled import CompiledStatements
+from app.store.sql.known import KnownSelects, asked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import ClauseElement, Select
+    from sqlalchemy import Select
 
     from app.store.postgres.connection import PostgresOptions
+    from app.store.sql.filters import MemoryFilter
+    from app.store.sql.known import Known
     from app.store.sql.selects import Record, SqlValue
 
 T = TypeVar("T")
@@ -59,7 +62,8 @@ class Readers:
         self._threads = (
             None if inline else ThreadPoolExecutor(threads, thread_name_prefix="store-reader")
         )
-        self._compiled = CompiledStatements(_DIALECT)
+        self.compiled = CompiledStatements(_DIALECT)
+        self._known = KnownSelects(_DIALECT)
         self._closed = False
 
     async def run(self, function: Callable[[psycopg.Connection], T]) -> T:
@@ -98,14 +102,20 @@ class Readers:
         self, connection: psycopg.Connection, statement: Select[*tuple[object, ...]]
     ) -> Sequence[Record]:
         """The rows of a select on this connection."""
-        text, parameters = self._compiled.text(statement)
+        text, parameters = self.compiled.text(statement)
         cursor = connection.execute(text.encode(), parameters)
         names = tuple(cast("str", column.name) for column in statement.selected_columns)
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
-    def condition(self, clause: ClauseElement) -> tuple[str, tuple[SqlValue, ...]]:
-        """A condition as driver text with its parameters in order."""
-        return self._compiled.text(clause)
+    async def ask(
+        self, known: Known, chosen: MemoryFilter, values: Mapping[str, SqlValue]
+    ) -> Sequence[Record]:
+        """The rows of a known select, column name → value."""
+        prepared = self._known.prepared(known, chosen)
+        parameters = prepared.parameters(asked(chosen, values))
+        text = prepared.text.encode()
+        rows = await self.run(lambda connection: connection.execute(text, parameters).fetchall())
+        return [dict(zip(prepared.columns, row, strict=True)) for row in rows]
 
     @property
     def open_connections(self) -> int:

@@ -14,7 +14,10 @@ import numpy as np
 from sqlalchemy import Column, LargeBinary, Text
 from sqlalchemy.dialects import postgresql
 
+from app.store.postgres.lexemes import search_text
+from app.store.tables import memories
 from app.store.tables.types import Embedding, JsonText
+from app.store.writing.rows import INDEXED_COLUMNS
 from app.store.writing.statements import (
     Change,
     ChangeEach,
@@ -43,6 +46,9 @@ _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _NUL_IN_JSON: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _ESCAPE: Final = "\ufffe"  # a code point that is no character
 _FLOAT_BYTES: Final = 4
+# Made of a memory's text as it is written: see `lexemes`.
+_SEARCH_COLUMNS: Final = ("search", "search_tokens")
+_SEARCH_TYPES: Final = ("tsvector", "INTEGER")
 
 
 class Rendered:
@@ -53,19 +59,27 @@ class Rendered:
         text: str,
         columns: Sequence[Column[object]],
         unique: Sequence[int] = (),
+        indexed: Sequence[int] = (),
     ) -> None:
         self.text = text.encode()
         self._conversions = [_conversion(column) for column in columns]
         self._unique = unique
+        self._indexed = indexed
 
     def parameters(self, rows: Sequence[Row]) -> list[list[SqlValue]]:
         """A list a column."""
         if self._unique:
             rows = _last_by_key(rows, self._unique)
-        return [
+        found = [
             list(values) if convert is None else _converted(values, convert)
             for values, convert in zip(zip(*rows, strict=True), self._conversions, strict=True)
         ]
+        if self._indexed:
+            texts = zip(*(found[place] for place in self._indexed), strict=True)
+            terms = [search_text(*map(str, one)) for one in texts]
+            found.append([one.vector for one in terms])
+            found.append([one.token_count for one in terms])
+        return found
 
 
 @cache
@@ -103,29 +117,37 @@ def plain(values: Sequence[SqlValue]) -> list[SqlValue]:
 
 def _insert(statement: Insert) -> Rendered:
     table, columns = statement.table, statement.columns
+    indexed = _indexed(table, columns)
     suffix, unique = "", list[int]()
     match statement.conflict:
         case Keep():
             suffix = " ON CONFLICT DO NOTHING"
         case Replace(keys, changed):
-            changes = ", ".join(f"{one} = excluded.{one}" for one in changed)
+            derived = _SEARCH_COLUMNS if set(INDEXED_COLUMNS) & set(changed) and indexed else ()
+            changes = ", ".join(f"{one} = excluded.{one}" for one in (*changed, *derived))
             suffix = f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}"
             unique = [columns.index(one) for one in keys]
+    names = (*columns, *(_SEARCH_COLUMNS if indexed else ()))
     text = (
-        f"INSERT INTO {table.name} ({', '.join(columns)})"  # noqa: S608 - declared names
-        f" SELECT * FROM {_given(table, columns)}{suffix}"
+        f"INSERT INTO {table.name} ({', '.join(names)})"  # noqa: S608 - declared names
+        f" SELECT * FROM {_given(table, columns, searched=bool(indexed))}{suffix}"
     )
-    return Rendered(text, [table.c[one] for one in columns], unique)
+    return Rendered(text, [table.c[one] for one in columns], unique, indexed)
 
 
 def _update(statement: Update) -> Rendered:
     table, key, columns = statement.table, statement.key, statement.columns
-    changes = ", ".join(f"{one} = {_new_value(table.c[one])}" for one in columns)
+    indexed = _indexed(table, (key, *columns))
+    values = {one: _new_value(table.c[one]) for one in columns}
+    if indexed:
+        values |= {one: f"given.{one}" for one in _SEARCH_COLUMNS}
+    changes = ", ".join(f"{one} = {value}" for one, value in values.items())
+    given = _given(table, (key, *columns), searched=bool(indexed))
     text = (
-        f"UPDATE {table.name} SET {changes} FROM {_given(table, (key, *columns))}"  # noqa: S608 - declared names
+        f"UPDATE {table.name} SET {changes} FROM {given}"  # noqa: S608 - declared names
         f" WHERE {table.name}.{key} = given.{key}"
     )
-    return Rendered(text, [table.c[one] for one in (key, *columns)], [0])
+    return Rendered(text, [table.c[one] for one in (key, *columns)], [0], indexed)
 
 
 def _new_value(column: Column[object]) -> str:
@@ -175,9 +197,21 @@ def _change_each(statement: ChangeEach) -> Rendered:
     return Rendered(text, keys)
 
 
-def _given(table: Table, columns: Sequence[str]) -> str:
-    arrays = ", ".join(f"%b::{_type(table.c[one])}[]" for one in columns)
-    return f"unnest({arrays}) AS given({', '.join(columns)})"
+def _given(table: Table, columns: Sequence[str], *, searched: bool = False) -> str:
+    names = [*columns, *(_SEARCH_COLUMNS if searched else ())]
+    types = [_type(table.c[one]) for one in columns] + (list(_SEARCH_TYPES) if searched else [])
+    arrays = ", ".join(f"%b::{kind}[]" for kind in types)
+    return f"unnest({arrays}) AS given({', '.join(names)})"
+
+
+def _indexed(table: Table, columns: Sequence[str]) -> list[int]:
+    """Where a live memory's indexed text stands among the columns; empty if not all is written.
+
+    A title alone is only ever written to be written again in the same batch.
+    """
+    if table is not memories or not set(INDEXED_COLUMNS) <= set(columns):
+        return []
+    return [columns.index(one) for one in INDEXED_COLUMNS]
 
 
 def _same(table: Table, keys: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import ColumnElement, and_, false, func, or_
+from sqlalchemy import ColumnElement, and_, bindparam, false, func, or_
 
 from app.domain.memory import SCOPES
 from app.store.sql.expressions import has_prefix, has_tag, json_text
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 REQUEST_OWNER_PREFIX: Final = "anonymous:req-"
+NOW_PARAMETER: Final = "now"
+"""The bind parameter that a filter's time is."""
 _POSITIONED: Final = (("team", 1), ("unit", 2), ("org", 3))
 
 
@@ -67,7 +69,8 @@ class MemoryFilter:
 def conditions(chosen: MemoryFilter) -> ColumnElement[bool]:
     """The filter as one condition over `memories`."""
     m = memories.c
-    parts: list[ColumnElement[bool]] = [or_(m.expires_at.is_(None), m.expires_at > chosen.now)]
+    now = bindparam(NOW_PARAMETER, chosen.now, type_=m.expires_at.type)
+    parts: list[ColumnElement[bool]] = [or_(m.expires_at.is_(None), m.expires_at > now)]
     if chosen.namespaces:
         parts.append(
             m.namespace == chosen.namespaces[0]

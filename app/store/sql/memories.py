@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import (
+    Integer,
+    Select,
+    Text,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 
 from app.domain.errors import AmbiguousIdError
 from app.domain.memory import Json, Memory, MemoryLink
@@ -14,13 +24,12 @@ from app.domain.ranking import Candidate
 from app.domain.timestamps import parse_instant
 from app.store.sql.expressions import has_tag
 from app.store.sql.filters import MemoryFilter, conditions
+from app.store.sql.known import Known, value
 from app.store.sql.selects import Selects
 from app.store.tables import memories, memory_links, namespace_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from sqlalchemy import Column
 
     from app.store.sql.selects import Record
 
@@ -116,20 +125,20 @@ class ListPosition:
     id: str
 
 
+RANKED_NAMES: Final = (
+    "id",
+    "tier",
+    "namespace",
+    "priority",
+    "access_count",
+    "confidence",
+    "created_at",
+    "updated_at",
+)
+"""What ranking reads of a row, beside `content_bytes`."""
+
 _RANKED_COLUMNS: Final = (
-    *(
-        memories.c[name]
-        for name in (
-            "id",
-            "tier",
-            "namespace",
-            "priority",
-            "access_count",
-            "confidence",
-            "created_at",
-            "updated_at",
-        )
-    ),
+    *(memories.c[name] for name in RANKED_NAMES),
     func.octet_length(memories.c.content).label("content_bytes"),
 )
 
@@ -149,14 +158,73 @@ _LINK_COLUMNS: Final = tuple(
 )
 
 
+_IS_ASKED: Final = memories.c.id == value("id", Text)
+
+
+def _one(chosen: MemoryFilter) -> Select[*tuple[object, ...]]:
+    return select(*MEMORY_COLUMNS).where(_IS_ASKED, conditions(chosen))
+
+
+def _id(chosen: MemoryFilter) -> Select[*tuple[object, ...]]:
+    return select(memories.c.id).where(_IS_ASKED, conditions(chosen))
+
+
+def _count(chosen: MemoryFilter) -> Select[*tuple[object, ...]]:
+    return select(func.count().label("total")).select_from(memories).where(conditions(chosen))
+
+
+def _page(chosen: MemoryFilter) -> Select[*tuple[object, ...]]:
+    m = memories.c
+    return (
+        select(*MEMORY_COLUMNS)
+        .where(conditions(chosen))
+        .order_by(m.priority.desc(), m.updated_at.desc(), m.id)
+        .limit(value("limit", Integer))
+        .offset(value("offset", Integer))
+    )
+
+
+def _page_after(chosen: MemoryFilter) -> Select[*tuple[object, ...]]:
+    m = memories.c
+    priority = value("after_priority", m.priority.type)
+    updated_at = value("after_updated_at", m.updated_at.type)
+    same_priority = m.priority == priority
+    return _page(chosen).where(
+        or_(
+            m.priority < priority,
+            and_(same_priority, m.updated_at < updated_at),
+            and_(same_priority, m.updated_at == updated_at, m.id > value("after_id", Text)),
+        )
+    )
+
+
+def _links_around(chosen: MemoryFilter) -> Select[*tuple[object, ...]]:
+    near, far = memory_links.c.source_id, memory_links.c.target_id
+    halves = (
+        select(*_LINK_COLUMNS, literal(number).label("half"))
+        .join(memories, memories.c.id == there)
+        .where(here == value("id", Text), conditions(chosen))
+        for number, (here, there) in enumerate(((near, far), (far, near)))
+    )
+    found = union_all(*halves).subquery()
+    c = found.c
+    return select(found).order_by(c.half, c.created_at, c.source_id, c.target_id, c.relation)
+
+
+_ONE: Final = Known(_one)
+_ID: Final = Known(_id)
+_COUNT: Final = Known(_count)
+_PAGE: Final = Known(_page)
+_PAGE_AFTER: Final = Known(_page_after)
+_LINKS_AROUND: Final = Known(_links_around)
+
+
 class MemoryReads(Selects):
     """Reads of the live table."""
 
     async def get(self, memory_id: str, chosen: MemoryFilter) -> Memory | None:
         """One memory by its exact id, if the filter lets it through."""
-        found = await self.select(
-            select(*MEMORY_COLUMNS).where(memories.c.id == memory_id, conditions(chosen)),
-        )
+        found = await self.ask(_ONE, chosen, id=memory_id)
         return memory_of(found[0]) if found else None
 
     async def get_many(self, ids: Sequence[str], chosen: MemoryFilter) -> Sequence[Memory]:
@@ -175,10 +243,7 @@ class MemoryReads(Selects):
         Raises:
             AmbiguousIdError: several ids start with it.
         """
-        exact = await self.select(
-            select(memories.c.id).where(memories.c.id == reference, conditions(chosen)),
-        )
-        if exact:
+        if await self.ask(_ID, chosen, id=reference):
             return reference
         # A range, not LIKE, so that the primary key serves it.
         matches = await self.select(
@@ -202,13 +267,19 @@ class MemoryReads(Selects):
         self, chosen: MemoryFilter, limit: int, offset: int, after: ListPosition | None = None
     ) -> Page:
         """Priority, then recency, both descending (http-api 3.2); `total` counts from the start."""
-        statement = _ordered(chosen)
-        if after is not None:
-            statement = statement.where(_behind(after))
-        rows = await self.select(statement.limit(limit).offset(offset))
-        counted = await self.select(
-            select(func.count().label("total")).select_from(memories).where(conditions(chosen)),
-        )
+        if after is None:
+            rows = await self.ask(_PAGE, chosen, limit=limit, offset=offset)
+        else:
+            rows = await self.ask(
+                _PAGE_AFTER,
+                chosen,
+                limit=limit,
+                offset=offset,
+                after_priority=after.priority,
+                after_updated_at=after.updated_at,
+                after_id=after.id,
+            )
+        counted = await self.ask(_COUNT, chosen)
         return Page([memory_of(row) for row in rows], cast("int", counted[0]["total"]))
 
     async def oldest_first(self, chosen: MemoryFilter, limit: int, offset: int) -> Page:
@@ -219,9 +290,7 @@ class MemoryReads(Selects):
             .order_by(memories.c.created_at, memories.c.id)
         )
         rows = await self.select(statement.limit(limit).offset(offset))
-        counted = await self.select(
-            select(func.count().label("total")).select_from(memories).where(conditions(chosen)),
-        )
+        counted = await self.ask(_COUNT, chosen)
         return Page([memory_of(row) for row in rows], cast("int", counted[0]["total"]))
 
     async def holds_tag(self, tag: str, chosen: MemoryFilter) -> bool:
@@ -230,18 +299,6 @@ class MemoryReads(Selects):
             select(memories.c.id).where(has_tag(memories.c.tags, tag), conditions(chosen)).limit(1),
         )
         return bool(found)
-
-    async def contents_of(self, ids: Sequence[str]) -> Mapping[str, str]:
-        """The contents of those of `ids` that exist."""
-        return await self._texts(memories.c.content, ids)
-
-    async def _texts(self, column: Column[str], ids: Sequence[str]) -> Mapping[str, str]:
-        if not ids:
-            return {}
-        rows = await self.select(
-            select(memories.c.id, column.label("text")).where(memories.c.id.in_(ids)),
-        )
-        return {cast("str", row["id"]): cast("str", row["text"]) for row in rows}
 
     async def candidates(self, ids: Sequence[str]) -> Sequence[Candidate]:
         """What ranking needs of those of `ids` that exist, in any order, without leg scores."""
@@ -268,17 +325,7 @@ class MemoryReads(Selects):
 
     async def links_around(self, memory_id: str, chosen: MemoryFilter) -> Sequence[MemoryLink]:
         """Links from and to a memory, those whose other end the filter lets through."""
-        near, far = memory_links.c.source_id, memory_links.c.target_id
-        found: list[MemoryLink] = []
-        for here, there in ((near, far), (far, near)):
-            rows = await self.select(
-                select(*_LINK_COLUMNS)
-                .join(memories, memories.c.id == there)
-                .where(here == memory_id, conditions(chosen))
-                .order_by(memory_links.c.created_at, near, far, memory_links.c.relation),
-            )
-            found.extend(_link(row) for row in rows)
-        return found
+        return [_link(row) for row in await self.ask(_LINKS_AROUND, chosen, id=memory_id)]
 
     async def latest_attest_levels(self, ids: Sequence[str]) -> Mapping[str, str]:
         """How the newest link at each of `ids` is attested, for those that have a link."""
@@ -312,16 +359,6 @@ def _link(record: Record) -> MemoryLink:
     )
 
 
-def _behind(position: ListPosition) -> ColumnElement[bool]:
-    m = memories.c
-    same_priority = m.priority == position.priority
-    return or_(
-        m.priority < position.priority,
-        and_(same_priority, m.updated_at < position.updated_at),
-        and_(same_priority, m.updated_at == position.updated_at, m.id > position.id),
-    )
-
-
 def candidates_select(ids: Sequence[str]) -> Select[*tuple[object, ...]]:
     """Ranking's columns of given rows."""
     return select(*_RANKED_COLUMNS).where(memories.c.id.in_(ids))
@@ -340,12 +377,4 @@ def candidate_of(record: Record) -> Candidate:
         created_at=parse_instant(text["created_at"]),
         updated_at=parse_instant(text["updated_at"]),
         content_bytes=number["content_bytes"],
-    )
-
-
-def _ordered(chosen: MemoryFilter) -> Select[*tuple[object, ...]]:
-    return (
-        select(*MEMORY_COLUMNS)
-        .where(conditions(chosen))
-        .order_by(memories.c.priority.desc(), memories.c.updated_at.desc(), memories.c.id)
     )

@@ -27,7 +27,7 @@ from app.store.protocol import (
     TitledId,
     Unembedded,
 )
-from app.store.sql.filters import MemoryFilter, Viewer, conditions
+from app.store.sql.conditions import KnownConditions
 from app.store.sql.memories import candidate_of, candidates_select
 from app.store.sqlite.backlog import Backlog
 from app.store.sqlite.backup import copy_database
@@ -38,6 +38,7 @@ from app.store.sqlite.errors import RETRY_AFTER_SECONDS, translating
 from app.store.sqlite.fulltext import search_all, search_any
 from app.store.sqlite.identity import take_identity
 from app.store.sqlite.readers import Readers
+from app.store.sqlite.recall_reads import NearAsked, RecallReads
 from app.store.sqlite.scrub import ScrubReport, scrub
 from app.store.sqlite.stored import json_array
 from app.store.sqlite.titles import titled_like
@@ -58,8 +59,12 @@ if TYPE_CHECKING:
 
     from app.domain.memory import Memory
     from app.domain.ranking import Candidate
+    from app.domain.recalled import Choose, Chosen, WordHits
     from app.domain.sources import Clock, DiskSync, Randomness
     from app.log.epochs import EpochReason
+    from app.store.sql.conditions import Condition
+    from app.store.sql.filters import MemoryFilter, Viewer
+    from app.store.sql.known import Known
     from app.store.sql.selects import Record, SqlValue
     from app.store.writing.flush import FlushReport
 
@@ -116,7 +121,7 @@ class SqliteStore(Store):
         self._common_words = CommonWords()
         self._backlog = Backlog()
         self._on_backlog: Callable[[], None] | None = None
-        self._last_condition: tuple[MemoryFilter, tuple[str, tuple[SqlValue, ...]]] | None = None
+        self._conditions = KnownConditions(self._readers.compiled)
         self._vectors = (
             VectorSearch(
                 self._readers,
@@ -130,6 +135,7 @@ class SqliteStore(Store):
             else None
         )
         self._transactions = SqliteTransactions(writer, _digests(writer))
+        self._recalls = RecallReads(self._common_words, self._vectors)
         self._writer = Writer(
             self._transactions,
             Chain(head, _last_hlc(writer)),
@@ -218,7 +224,8 @@ class SqliteStore(Store):
         self._backlog.add(report.unembedded)
         self._backlog.discard(report.embedded)
         self._backlog.discard(report.gone)
-        self._vectors.note(self._connection if self._options.inline else None, report.namespaces)
+        inline = self._connection if self._options.inline else None
+        self._vectors.note(inline, report.namespaces, self._transactions.rewritten_rows)
         if report.unembedded and self._on_backlog is not None:
             self._submissions.call_soon(self._on_backlog)
 
@@ -270,18 +277,19 @@ class SqliteStore(Store):
 
     # -- reading ---------------------------------------------------------------------------
 
-    def _condition(self, chosen: MemoryFilter) -> tuple[str, tuple[SqlValue, ...]]:
-        """A filter as driver text. Both legs of a recall ask with the same one."""
-        known = self._last_condition
-        if known is None or known[0] is not chosen:
-            known = (chosen, self._readers.condition(conditions(chosen)))
-            self._last_condition = known
-        return known[1]
+    def _condition(self, chosen: MemoryFilter) -> Condition:
+        """A filter as driver text."""
+        return self._conditions.of(chosen)
 
     @override
     async def select(self, statement: Select[*tuple[object, ...]]) -> Sequence[Record]:
         """The rows of a select."""
         return await self._readers.select(statement)
+
+    @override
+    async def ask(self, known: Known, chosen: MemoryFilter, **values: SqlValue) -> Sequence[Record]:
+        """The rows of a known select."""
+        return await self._readers.ask(known, chosen, values)
 
     @override
     async def search_text(
@@ -324,6 +332,36 @@ class SqliteStore(Store):
             ]
 
         return await self._readers.run(weigh)
+
+    @override
+    async def recall_words(
+        self, query: str, chosen: MemoryFilter, limit: int, *, covers: bool
+    ) -> WordHits:
+        """The text leg of a recall, with what ranking will need of its hits."""
+        condition = self._condition(chosen)
+        return await self._readers.run(
+            lambda connection: self._recalls.words(
+                connection, query, condition, limit, covers=covers
+            )
+        )
+
+    @override
+    async def recall_best(
+        self,
+        words: WordHits,
+        vector: Sequence[float] | None,
+        chosen: MemoryFilter,
+        limit: int,
+        choose: Choose,
+    ) -> Chosen:
+        """Vector search, weighing, choosing and reading the chosen, in one read."""
+        near = None
+        if vector is not None and self._vectors is not None:
+            array = np.asarray(vector, dtype=np.float32)
+            near = NearAsked(array, self._condition(chosen), chosen.namespaces, limit)
+        return await self._readers.run(
+            lambda connection: self._recalls.best(connection, words, near, chosen.now, choose)
+        )
 
     @override
     async def titled_like(
@@ -410,6 +448,8 @@ class SqliteStore(Store):
         self._common_words.refresh(connection)
         if not self._warmed:
             self._common_words.warm(connection, lambda: self._closing)
+            if self._vectors is not None:
+                self._vectors.warm(connection)
             self._warmed = True
         if self._vectors is not None and self._vectors.is_worth_saving:
             self._vectors.save(_clock(connection).as_dict())

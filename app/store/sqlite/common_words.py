@@ -25,14 +25,8 @@ import numpy as np
 
 from app.domain.text import STOP_WORDS, quoted
 from app.store.sqlite.analysis import Analyser
-from app.store.sqlite.term_shares import (
-    COLUMN_WEIGHTS,
-    Averages,
-    Profile,
-    read_averages,
-    read_profiles,
-    word_weight,
-)
+from app.store.sqlite.term_shares import read_averages, read_profiles
+from app.store.text.bm25 import COLUMN_WEIGHTS, Averages, Profile, word_weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -57,7 +51,7 @@ _ROWID_MAX: Final = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class Postings:
-    """One word: the rows that hold it, each once, and its part of each one's score (> 0).
+    """One word: the rows that hold it, ascending, and its part of each one's score (> 0).
 
     A part times the word's weight is the share of the score.
     """
@@ -328,6 +322,7 @@ def _asked(connection: apsw.Connection, word: str, tail: int) -> Postings:
     table = np.array(found, dtype=np.float64).reshape(-1, 2)
     weight = word_weight(len(table), read_averages(connection).row_count)
     table = table[table[:, 0] <= tail]
+    table = table[np.argsort(table[:, 0], kind="stable")]
     parts = (table[:, 1] / weight).astype(np.float32)
     return Postings(word, table[:, 0].astype(np.int32), parts)
 
@@ -355,8 +350,7 @@ def _brought_up(
         return old
     kept = ~np.isin(old.rows, stale)
     table = np.array(gained, dtype=np.float64).reshape(-1, 2)
-    return Postings(
-        old.word,
-        np.concatenate([old.rows[kept], table[:, 0].astype(np.int32)]),
-        np.concatenate([old.parts[kept], table[:, 1].astype(np.float32)]),
-    )
+    rows = np.concatenate([old.rows[kept], table[:, 0].astype(np.int32)])
+    parts = np.concatenate([old.parts[kept], table[:, 1].astype(np.float32)])
+    order = np.argsort(rows, kind="stable")
+    return Postings(old.word, rows[order], parts[order])

@@ -12,30 +12,105 @@ from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
-from app.domain.text import parse_query, quoted
-from app.store.sqlite.analysis import Analyser
-from app.store.sqlite.term_shares import read_averages, read_profiles, word_weight
+from app.domain.text import quoted
+from app.store.sqlite.asked_words import read_words
+from app.store.sqlite.term_shares import read_averages, read_profiles
+from app.store.text.bm25 import word_weight
+from app.store.text.coverage import TITLE_WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     import apsw
+    from numpy.typing import NDArray
 
+    from app.store.sqlite.analysis import Analyser
+    from app.store.sqlite.asked_words import AskedWords
     from app.store.sqlite.common_words import CommonWords, View
 
 _EVERY_ROW: Final = -1
-# A word in the title is a fact about what the row is of (ADR 0011).
-_TITLE_WEIGHT: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A word of the question, and which of the asked rows hold it."""
+class _Rare:
+    """A word that few rows hold, and all of them."""
 
-    word: str
+    term: str
     weight: float
     holders: AbstractSet[int]
+
+
+class Coverage:
+    """How much of one question a row holds, 0..1: the weight of the question's words in it.
+
+    Made once a question; then any rows can be asked for. A word weighs what bm25 lets it weigh.
+    Words that no row holds count too: a question of which the collection knows one word is not
+    answered by that word. Words in the title count a quarter more, so 1 is a row that holds every
+    word there.
+    """
+
+    def __init__(self, connection: apsw.Connection, asked: AskedWords) -> None:
+        view = asked.view
+        row_count = read_averages(connection).row_count
+        self._term_of = {word: term for term, word in asked.words.items()}
+        self._view = view
+        self._rare: list[_Rare] = []
+        for word in view.rare_words if view else tuple(asked.words.values()):
+            holders = _holders(connection, word, _EVERY_ROW)
+            weight = word_weight(len(holders), row_count)
+            self._rare.append(_Rare(self._term_of[word], weight, holders))
+        self._whole = sum(rare.weight for rare in self._rare)
+        if view is not None:
+            self._whole += sum(weighted.weight for weighted in view.weighted)
+        self._whole *= 1.0 + TITLE_WEIGHT
+
+    def of(
+        self, connection: apsw.Connection, analyser: Analyser, titles: Mapping[int, str]
+    ) -> dict[int, float]:
+        """By row of `memories`, of the rows whose titles these are."""
+        held = dict.fromkeys(titles, 0.0)
+        if not self._whole or not titles:
+            return held
+        in_title: dict[int, AbstractSet[str]] = {}
+        for term, weight, holders in self._found(connection, analyser, titles.keys()):
+            for row in holders:
+                if row not in in_title:
+                    in_title[row] = frozenset(analyser.terms(titles[row]))
+                held[row] += weight * (1.0 + TITLE_WEIGHT * (term in in_title[row]))
+        return {row: min(weight / self._whole, 1.0) for row, weight in held.items()}
+
+    def _found(
+        self, connection: apsw.Connection, analyser: Analyser, rows: AbstractSet[int]
+    ) -> Iterator[tuple[str, float, AbstractSet[int]]]:
+        """Each word's term and weight, and which of the rows hold it."""
+        for rare in self._rare:
+            yield rare.term, rare.weight, rare.holders & rows
+        if self._view is not None:
+            yield from self._found_common(connection, analyser, self._view, rows)
+
+    def _found_common(
+        self,
+        connection: apsw.Connection,
+        analyser: Analyser,
+        view: View,
+        rows: AbstractSet[int],
+    ) -> Iterator[tuple[str, float, AbstractSet[int]]]:
+        """What the arrays know, and what they cannot know: rows changed or added since."""
+        settled = np.array(
+            [row for row in rows if row <= view.tail and row not in view.corrections], np.int32
+        )
+        changed = [row for row in rows if row in view.corrections]
+        profiles = read_profiles(connection, analyser, changed) if changed else {}
+        has_newer = any(row > view.tail for row in rows)
+        for word, weighted in zip(view.common_words, view.weighted, strict=True):
+            term = self._term_of[word]
+            holders = _among(settled, weighted.postings.rows)
+            if profiles:
+                holders |= {row for row, one in profiles.items() if term in one.occurrences}
+            if has_newer:
+                holders |= _holders(connection, word, view.tail) & rows
+            yield term, weighted.weight, holders
 
 
 def coverages(
@@ -44,28 +119,16 @@ def coverages(
     ids: Sequence[str],
     common_words: CommonWords | None = None,
 ) -> dict[str, float]:
-    """Of each row that still exists, 0..1: the weight of the question's words that it holds.
+    """The coverage of each row that still exists, by id; see `Coverage`.
 
-    A word weighs what bm25 lets it weigh. Words that no row holds count too: a question of which
-    the collection knows one word is not answered by that word. Words in the title count a quarter
-    more, so 1 is a row that holds every word there. `common_words` changes the speed
-    and, but for the weight of words whose rows just changed, not the answer.
+    `common_words` changes the speed and, but for the weight of words whose rows just
+    changed, not the answer.
     """
-    analyser = Analyser(connection)
     rows = _rows_of(connection, ids)
-    words = analyser.distinct(parse_query(query).content_words)
-    if not rows or not words:
-        return dict.fromkeys((memory_id for memory_id, _ in rows.values()), 0.0)
-    terms = {word: term for term, word in words.items()}
-    titles = {row: frozenset(analyser.terms(title)) for row, (_, title) in rows.items()}
-    held = dict.fromkeys(rows, 0.0)
-    whole = 0.0
-    for found in _found(connection, words, rows.keys(), common_words):
-        whole += found.weight * (1.0 + _TITLE_WEIGHT)
-        for row in found.holders:
-            in_title = terms[found.word] in titles[row]
-            held[row] += found.weight * (1.0 + _TITLE_WEIGHT * in_title)
-    return {memory_id: min(held[row] / whole, 1.0) for row, (memory_id, _) in rows.items()}
+    asked = read_words(connection, query, common_words)
+    titles = {row: title for row, (_, title) in rows.items()}
+    held = Coverage(connection, asked).of(connection, asked.analyser, titles)
+    return {memory_id: held[row] for row, (memory_id, _) in rows.items()}
 
 
 def _rows_of(connection: apsw.Connection, ids: Sequence[str]) -> dict[int, tuple[str, str]]:
@@ -78,44 +141,18 @@ def _rows_of(connection: apsw.Connection, ids: Sequence[str]) -> dict[int, tuple
     return {cast("int", row): (str(memory_id), str(title or "")) for row, memory_id, title in found}
 
 
-def _found(
-    connection: apsw.Connection,
-    words: Mapping[str, str],
-    rows: AbstractSet[int],
-    common_words: CommonWords | None,
-) -> Iterator[_Found]:
-    view = common_words.view(connection, words) if common_words else None
-    row_count = read_averages(connection).row_count
-    for word in view.rare_words if view else tuple(words.values()):
-        holders = _holders(connection, word, _EVERY_ROW)
-        yield _Found(word, word_weight(len(holders), row_count), holders & rows)
-    if view is not None:
-        yield from _found_common(connection, view, words, rows)
-
-
 def _holders(connection: apsw.Connection, word: str, above: int) -> set[int]:
     found = connection.execute(
         "SELECT rowid FROM memories_fts WHERE memories_fts MATCH ? AND rowid > ?",
         (quoted(word), above),
     )
-    return {cast("int", row) for (row,) in found}
+    return {cast("int", row) for (row,) in found.fetchall()}
 
 
-def _found_common(
-    connection: apsw.Connection, view: View, words: Mapping[str, str], rows: AbstractSet[int]
-) -> Iterator[_Found]:
-    """What the arrays know, and what they cannot know: rows changed or added since."""
-    terms = {word: term for term, word in words.items()}
-    settled = [row for row in rows if row <= view.tail and row not in view.corrections]
-    wanted = np.zeros(view.tail + 1, dtype=np.bool_)
-    wanted[settled] = True
-    changed = [row for row in rows if row in view.corrections]
-    profiles = read_profiles(connection, Analyser(connection), changed)
-    has_newer = any(row > view.tail for row in rows)
-    for word, weighted in zip(view.common_words, view.weighted, strict=True):
-        held = weighted.postings.rows
-        holders = set(held[wanted[held]].tolist())
-        holders |= {row for row, profile in profiles.items() if terms[word] in profile.occurrences}
-        if has_newer:
-            holders |= _holders(connection, word, view.tail) & rows
-        yield _Found(word, weighted.weight, holders)
+def _among(asked: NDArray[np.int32], ascending: NDArray[np.int32]) -> set[int]:
+    """Those of `asked` that the other array holds."""
+    if not len(ascending):
+        return set()
+    places = np.searchsorted(ascending, asked)
+    held: list[int] = asked[ascending.take(places, mode="clip") == asked].tolist()
+    return set(held)

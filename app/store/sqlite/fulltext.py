@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 import numpy as np
 
 from app.domain.text import fts5_all_of, fts5_any_of, parse_query
-from app.store.sqlite.analysis import Analyser
+from app.store.sqlite.asked_words import read_words
 from app.store.sqlite.common_words import BM25
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import apsw
     from numpy.typing import NDArray
 
+    from app.store.sqlite.asked_words import AskedWords
     from app.store.sqlite.common_words import CommonWords, View
 
 Parameter: TypeAlias = "str | int | float | bytes | None"
@@ -71,12 +72,22 @@ def search_any(
     A question of function words only is asked as it stands. `common_words` changes the speed
     and, within float32, not the answer.
     """
-    words = Analyser(connection).distinct(parse_query(query).content_words)
-    view = common_words.view(connection, words) if common_words else None
-    if view is None:
-        expression = fts5_any_of(tuple(words.values()))
+    asked = read_words(connection, query, common_words)
+    return search_asked(connection, asked, where_sql, parameters, limit)
+
+
+def search_asked(
+    connection: apsw.Connection,
+    asked: AskedWords,
+    where_sql: str,
+    parameters: Sequence[Parameter],
+    limit: int,
+) -> list[TextHit]:
+    """As `search_any`, for words that were read already."""
+    if asked.view is None:
+        expression = fts5_any_of(tuple(asked.words.values()))
         return _ranked(connection, expression, where_sql, parameters, limit)
-    scores = _all_scores(connection, view)
+    scores = _all_scores(connection, asked.view)
     return _best_allowed(connection, scores, where_sql, parameters, limit)
 
 

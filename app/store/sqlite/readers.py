@@ -11,15 +11,18 @@ from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from app.domain.errors import StoreClosedError
 from app.store.sql.compiled import CompiledStatements
+from app.store.sql.known import KnownSelects, asked
 from app.store.sqlite.connection import READERS, FileOptions, open_reader
 from app.store.sqlite.errors import translating
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import apsw
-    from sqlalchemy import ClauseElement, Select
+    from sqlalchemy import Select
 
+    from app.store.sql.filters import MemoryFilter
+    from app.store.sql.known import Known
     from app.store.sql.selects import Record, SqlValue
 
 T = TypeVar("T")
@@ -45,7 +48,8 @@ class Readers:
         self._pool = (
             None if inline else ThreadPoolExecutor(threads, thread_name_prefix="store-reader")
         )
-        self._compiled = CompiledStatements(_DIALECT)
+        self.compiled = CompiledStatements(_DIALECT)
+        self._known = KnownSelects(_DIALECT)
         self._closed = False
 
     async def run(self, function: Callable[[apsw.Connection], T]) -> T:
@@ -72,14 +76,21 @@ class Readers:
         self, connection: apsw.Connection, statement: Select[*tuple[object, ...]]
     ) -> Sequence[Record]:
         """The rows of a select on this connection."""
-        text, parameters = self._compiled.text(statement)
+        text, parameters = self.compiled.text(statement)
         cursor = connection.execute(text, parameters)
         names = tuple(cast("str", column.name) for column in statement.selected_columns)
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
-    def condition(self, clause: ClauseElement) -> tuple[str, tuple[SqlValue, ...]]:
-        """A condition as driver text with its parameters in order."""
-        return self._compiled.text(clause)
+    async def ask(
+        self, known: Known, chosen: MemoryFilter, values: Mapping[str, SqlValue]
+    ) -> Sequence[Record]:
+        """The rows of a known select, column name → value."""
+        prepared = self._known.prepared(known, chosen)
+        parameters = prepared.parameters(asked(chosen, values))
+        rows = await self.run(
+            lambda connection: connection.execute(prepared.text, parameters).fetchall()
+        )
+        return [dict(zip(prepared.columns, row, strict=True)) for row in rows]
 
     def _call(self, function: Callable[[apsw.Connection], T]) -> T:
         with translating():

@@ -7,59 +7,21 @@ row costs as much as a whole query, reading the row's text a tenth of a millisec
 from __future__ import annotations
 
 import json
-import math
-from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from app.store.text.bm25 import Averages, Profile, profile
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     import apsw
 
     from app.store.sqlite.analysis import Analyser
 
-COLUMN_WEIGHTS: Final = (3.0, 1.0, 1.0)
-"""Of title, content and tags in bm25 (ADR 0010)."""
-
-# sqlite.org/fts5.html, "The bm25() function": its constants, and the least weight of a word that
-# more than half of all rows hold.
-_K1: Final = 1.2
-_B: Final = 0.75
-_WORD_WEIGHT_MIN: Final = 1e-6
-
 # FTS5 keeps row count and tokens a column in this record, as SQLite varints (fts5_index.c).
 _AVERAGES_RECORD: Final = 1
 _VARINT_BYTES_MAX: Final = 9
 _CONTINUES: Final = 0x80
-
-
-@dataclass(frozen=True, slots=True)
-class Averages:
-    """Of the whole collection."""
-
-    row_count: int
-    tokens_a_row: float
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """One row as bm25 sees it: weighted occurrences of each term, and its length in tokens."""
-
-    occurrences: Mapping[str, float]
-    token_count: int
-
-    def part(self, term: str, averages: Averages) -> float:
-        """The term's part of the row's score before its weight; above 0 where the row holds it."""
-        frequency = self.occurrences.get(term, 0.0)
-        length = self.token_count / averages.tokens_a_row
-        return frequency * (_K1 + 1.0) / (frequency + _K1 * (1.0 - _B + _B * length))
-
-
-def word_weight(holders: float, row_count: int) -> float:
-    """How much a word tells that `holders` of `row_count` rows hold."""
-    others = max(row_count - holders, 0.0)
-    return max(math.log((others + 0.5) / (holders + 0.5)), _WORD_WEIGHT_MIN)
 
 
 def read_averages(connection: apsw.Connection) -> Averages:
@@ -83,19 +45,8 @@ def read_profiles(
     )
     profiles: dict[int, Profile] = {}
     for row, *columns in found:
-        profiles[cast("int", row)] = _profile(analyser, [str(text or "") for text in columns])
+        profiles[cast("int", row)] = profile(analyser, [str(text or "") for text in columns])
     return profiles
-
-
-def _profile(analyser: Analyser, columns: list[str]) -> Profile:
-    token_count = 0
-    weighted: dict[str, float] = {}
-    for text, weight in zip(columns, COLUMN_WEIGHTS, strict=True):
-        terms = analyser.terms(text)
-        token_count += len(terms)
-        for term, count in Counter(terms).items():
-            weighted[term] = weighted.get(term, 0.0) + weight * count
-    return Profile(weighted, token_count)
 
 
 def _varints(block: bytes) -> list[int]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from app.store.sqlite.vector_graph import dot_products
+from app.store.sqlite.vector_blocks import Block
+from app.store.sqlite.vector_graph import dot_products, to_int8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,6 +142,14 @@ class VectorArena:
         inverse_norms = inverse_norms[: self.used] if slots is None else inverse_norms[slots]
         cosines: NDArray[np.float32] = products * inverse_norms * np.float32(scale)
         return cosines
+
+    def block(self, slots: NDArray[np.int64]) -> Block:
+        """The vectors of some slots in 8 bits."""
+        vectors = self._vectors[slots]
+        # What `to_int8` divides each vector by; the length of the query is the same for all.
+        largest = np.abs(vectors).max(axis=1).astype(np.float32)
+        scales: NDArray[np.float32] = largest * self._inverse_norms[slots]
+        return Block(self._nos[slots], slots, to_int8(vectors), scales)
 
     def _scan(self, slots: NDArray[np.int64] | None) -> Iterator[NDArray[np.float16]]:
         count = self.used if slots is None else len(slots)

@@ -48,7 +48,15 @@ def dot_products(query: NDArray[np.float16], rows: NDArray[np.float16]) -> NDArr
     return product.reshape(-1).astype(np.float32)
 
 
-def _to_int8(vectors: NDArray[np.float16]) -> NDArray[np.int8]:
+def dot_products_int8(query: NDArray[np.int8], rows: NDArray[np.int8]) -> NDArray[np.float32]:
+    """`rows @ query`, of 8-bit vectors; exact."""
+    if not len(rows):
+        return np.empty(0, np.float32)
+    product = np.asarray(_native("numkong").cdist(query.reshape(1, -1), rows, "dot"))
+    return product.reshape(-1).astype(np.float32)
+
+
+def to_int8(vectors: NDArray[np.float16]) -> NDArray[np.int8]:
     """Each vector scaled so that its largest component uses the whole range.
 
     Cosine ignores the scale. usearch's own cast scales by the norm instead, which
@@ -96,14 +104,14 @@ class Graph:
         return int(self._index.serialized_length)
 
     def add(self, slots: NDArray[np.int64], vectors: NDArray[np.float16]) -> None:
-        self._index.add(slots.astype(np.uint64), _to_int8(vectors), threads=1)
+        self._index.add(slots.astype(np.uint64), to_int8(vectors), threads=1)
 
     def remove(self, slot: int) -> None:
         self._index.remove(slot)
 
     def search(self, query: NDArray[np.float16], count: int) -> NDArray[np.int64]:
         """Up to `count` slots, nearest first."""
-        found = self._index.search(_to_int8(query), count, threads=1)
+        found = self._index.search(to_int8(query), count, threads=1)
         return np.asarray(found.keys).astype(np.int64)
 
     def dump(self) -> bytearray:

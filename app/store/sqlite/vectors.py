@@ -21,7 +21,7 @@ import numpy as np
 from app.domain.errors import UnprocessableError
 from app.store.sqlite.shared_lock import SharedLock
 from app.store.sqlite.vector_arena import NO_ROW, NO_SLOT, VectorArena, has_direction
-from app.store.sqlite.vector_graph import Graph
+from app.store.sqlite.vector_graph import Graph, dot_products_int8, to_int8
 from app.store.sqlite.vector_snapshot import (
     Snapshot,
     SnapshotUnusableError,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from app.domain.sources import DiskSync
+    from app.store.sqlite.vector_blocks import Block
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -54,6 +55,9 @@ _GRAPH_STEP = 4
 # With more of the vectors than this outside the graph, one scan of all is cheaper than both.
 _UNGRAPHED_SHARE_MAX = 0.25
 _FETCH_ROWS = 1_000
+# Rounding to 8 bits moves neighbours by a few places only.
+_PROPOSED_PER_ANSWER = 2
+_PROPOSED_SPARE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,10 @@ class Neighbours:
 
     def __len__(self) -> int:
         return len(self.nos)
+
+    def part(self, start: int, end: int) -> Neighbours:
+        """Those from one place to another."""
+        return Neighbours(self.nos[start:end], self.cosines[start:end])
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +216,16 @@ class VectorIndex:
         with self._changes, self._lock.exclusive():
             return self._drop(no)
 
-    def search(self, vector: NDArray[np.floating], count: int) -> Neighbours:
-        """The `count` most similar rows."""
-        candidates = max(_CANDIDATES_MIN, _CANDIDATES_PER_ANSWER * count)
+    def search(
+        self, vector: NDArray[np.floating], count: int, candidates: int | None = None
+    ) -> Neighbours:
+        """The `count` most similar rows.
+
+        `candidates`: how many the graph proposes at least; three for each answer otherwise.
+        """
+        if candidates is None:
+            candidates = _CANDIDATES_PER_ANSWER * count
+        candidates = max(_CANDIDATES_MIN, candidates, count)
         return self._search(vector.astype(np.float16), count, candidates)
 
     def _search(self, query: NDArray[np.float16], count: int, candidates: int) -> Neighbours:
@@ -248,6 +263,33 @@ class VectorIndex:
             if int(kept.sum()) >= min(count, len(nos)):
                 return Neighbours(found.nos[kept][:count], found.cosines[kept][:count])
         return self.search_within(nos, vector, count)
+
+    def block(self, nos: NDArray[np.int64]) -> Block | None:
+        """The vectors of `nos` for `search_block`; None unless every one of them is here."""
+        with self._lock.shared():
+            slots = self._arena.slots(nos)
+            if len(slots) < len(nos):
+                return None
+            return self._arena.block(slots)
+
+    def search_block(self, block: Block, vector: NDArray[np.floating], count: int) -> Neighbours:
+        """The `count` most similar rows of a block; all of them are looked at."""
+        query = vector.astype(np.float16)
+        scale = self._arena.scale(query)
+        if not scale:
+            return _nothing()
+        closeness = block.scales * dot_products_int8(to_int8(query), block.vectors)
+        proposed = _PROPOSED_PER_ANSWER * count + _PROPOSED_SPARE
+        with self._lock.shared():
+            # Whose slot was given up since, or to another row, is no longer what the block says.
+            held = self._arena.nos[block.slots] == block.nos
+            if proposed < len(block.nos):
+                closeness[~held] = -np.inf
+                best = np.argpartition(closeness, -proposed)[-proposed:]
+                slots = block.slots[best[held[best]]]
+            else:
+                slots = block.slots[held]
+            return self._ranked(slots, self._arena.cosines(query, scale, slots), count)
 
     def grow_graph(self, limit: int = 256) -> int:
         """Take up to `limit` vectors into the graph; returns how many are left outside.

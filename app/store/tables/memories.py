@@ -140,6 +140,13 @@ Index(
     postgresql_ops={"namespace": "text_pattern_ops"},
 ).ddl_if(dialect="postgresql")
 
+Index(
+    "idx_memories_unembedded",
+    memories.c.created_at,
+    memories.c.id,
+    postgresql_where=text("embedding_dim IS NULL"),
+).ddl_if(dialect="postgresql")
+
 memory_links = Table(
     "memory_links",
     metadata,

@@ -179,7 +179,7 @@ def make_services(store: Store, clock: MovableClock, touches: Touches) -> Servic
 def make_pipeline(store: Store, clock: MovableClock) -> RecallPipeline[MemoryFilter]:
     """Recall by words alone."""
     legs = StoreLegs(store)
-    return RecallPipeline(legs, legs, clock, EstimatedTokens(), SessionRings())
+    return RecallPipeline(legs, clock, EstimatedTokens(), SessionRings())
 
 
 def open_store(path: Path, clock: MovableClock) -> Store:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,9 +9,12 @@ import numpy as np
 import pytest
 
 from app.domain.errors import BackendError, StoreUnavailableError
-from app.domain.ranking import Candidate, Scoring, Weights
+from app.domain.memory import Memory
+from app.domain.ranking import COSINE_FLOOR, Candidate, Scoring, Weights
+from app.domain.recalled import Choose, Chosen, WordHits
+from app.domain.timestamps import format_instant
 from app.recall.pipeline import Deadlines, Mode, Outcome, RecallPipeline, Request
-from app.recall.ports import ScoredId, Vector
+from app.recall.ports import Vector
 from app.recall.sessions import SessionRings
 from app.recall.tokens import EstimatedTokens
 from app.store.sqlite.coverage import coverages
@@ -70,6 +72,7 @@ class Notes:
     connection: apsw.Connection = field(default_factory=lambda: apsw.Connection(":memory:"))
     rows: dict[str, tuple[Candidate, str]] = field(default_factory=dict)
     text_answers: bool = True
+    vectors_answer: bool = True
     meeting: asyncio.Barrier | None = None
 
     def __post_init__(self) -> None:
@@ -98,50 +101,74 @@ class Notes:
             (memory_id, content, candidate.namespace),
         )
 
-    async def search_text(self, query: str, scope: str | None, limit: int) -> Sequence[ScoredId]:
+    async def search_words(
+        self, query: str, scope: str | None, limit: int, *, covers: bool
+    ) -> WordHits:
         if not self.text_answers:
             await asyncio.Event().wait()
         if self.meeting is not None:
             await self.meeting.wait()
         where, parameters = ("m.namespace = ?", (scope,)) if scope else ("1", ())
         hits = search_any(self.connection, query, where, parameters, limit)
-        return [ScoredId(hit.id, hit.score) for hit in hits]
+        return WordHits({hit.id: hit.score for hit in hits}, query if covers else None)
 
-    async def search_vector(
-        self, vector: Vector, scope: str | None, limit: int
-    ) -> Sequence[ScoredId]:
-        near = [
-            ScoredId(memory_id, float(embed(content) @ vector))
+    async def best(
+        self, words: WordHits, vector: Vector | None, scope: str | None, limit: int, choose: Choose
+    ) -> Chosen:
+        if vector is not None and not self.vectors_answer:
+            await asyncio.Event().wait()
+        near = {} if vector is None else self.near(vector, scope, limit)
+        ids = [one for one in dict.fromkeys([*words.scores, *near]) if one in self.rows]
+        query = words.prepared
+        held = coverages(self.connection, query, ids) if isinstance(query, str) else {}
+        candidates = [
+            replace(
+                self.rows[one][0],
+                text_score=words.scores.get(one),
+                cosine=near.get(one),
+                coverage=held.get(one),
+            )
+            for one in ids
+        ]
+        ranked = choose(candidates)
+        return Chosen(ranked, [self.memory(one.id) for one in ranked], len(ids), len(near))
+
+    def near(self, vector: Vector, scope: str | None, limit: int) -> dict[str, float]:
+        cosines = {
+            memory_id: float(embed(content) @ vector)
             for memory_id, (candidate, content) in self.rows.items()
             if scope in (None, candidate.namespace)
-        ]
-        return sorted(near, key=lambda hit: -hit.score)[:limit]
+        }
+        best = sorted(cosines, key=lambda one: -cosines[one])[:limit]
+        return {one: cosines[one] for one in best if cosines[one] > COSINE_FLOOR}
 
-    async def candidates(
-        self, ids: Sequence[str], vector: Vector | None, query: str | None
-    ) -> Sequence[Candidate]:
-        del vector
-        held = {} if query is None else coverages(self.connection, query, ids)
-        return [
-            replace(self.rows[memory_id][0], coverage=held.get(memory_id))
-            for memory_id in ids
-            if memory_id in self.rows
-        ]
-
-    async def texts(self, ids: Sequence[str]) -> Mapping[str, str]:
-        return {memory_id: self.rows[memory_id][1] for memory_id in ids}
+    def memory(self, memory_id: str) -> Memory:
+        candidate, content = self.rows[memory_id]
+        return Memory(
+            id=memory_id,
+            tier=candidate.tier,
+            namespace=candidate.namespace,
+            title=memory_id,
+            content=content,
+            tags=(),
+            priority=candidate.priority,
+            confidence=candidate.confidence,
+            source="api",
+            access_count=candidate.access_count,
+            created_at=format_instant(candidate.created_at),
+            updated_at=format_instant(candidate.updated_at),
+        )
 
 
 def pipeline(
     notes: Notes, model: Model | None = None, **changes: object
 ) -> RecallPipeline[str | None]:
     return RecallPipeline(
-        text=notes,
-        fetcher=notes,
+        reader=notes,
         clock=StillClock(),
         counter=EstimatedTokens(),
         sessions=SessionRings(),
-        vectors=(model, notes) if model else None,
+        embedder=model,
         **changes,  # type: ignore[arg-type]
     )
 
@@ -214,6 +241,22 @@ async def test_a_failing_or_late_embedder_costs_the_mode_and_not_the_answer(
     assert [row.id for row in answer.rows] == ["dog"]
     assert answer.mode is Mode.KEYWORD
     assert answer.trace.vector.outcome is outcome
+
+
+async def test_a_late_vector_search_costs_the_mode_and_not_the_answer(notes: Notes) -> None:
+    notes.vectors_answer = False
+    deadlines = Deadlines(vector_seconds=0.02)
+    answer = await pipeline(notes, Model(), deadlines=deadlines).recall(ask("dog"))
+    assert [row.id for row in answer.rows] == ["dog"]
+    assert answer.mode is Mode.KEYWORD
+    assert answer.trace.vector.outcome is Outcome.LATE
+
+
+async def test_when_both_legs_are_late_the_caller_is_told_to_try_again(notes: Notes) -> None:
+    notes.text_answers = notes.vectors_answer = False
+    deadlines = Deadlines(text_seconds=0.02, vector_seconds=0.02)
+    with pytest.raises(StoreUnavailableError):
+        await pipeline(notes, Model(), deadlines=deadlines).recall(ask("dog"))
 
 
 async def test_a_late_text_leg_leaves_the_vectors_to_answer(notes: Notes) -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from app.store.sqlite.analysis import Analyser
 from app.store.sqlite.common_words import BM25
-from app.store.sqlite.term_shares import read_averages, read_profiles, word_weight
+from app.store.sqlite.term_shares import read_averages, read_profiles
 from app.store.tables.triggers import FULL_TEXT
+from app.store.text.bm25 import word_weight
 
 WORDS = ("alpha", "beta", "gamma", "running", "Café", "delta")
 texts = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)

@@ -1,0 +1,229 @@
+"""The store on PostgreSQL: what its writes lack, all that is asked by relevance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, cast
+
+import numpy as np
+from typing_extensions import override
+
+from app.domain.errors import StoreUnavailableError
+from app.store.postgres.backlog import unembedded, waiting
+from app.store.postgres.collection import Collection
+from app.store.postgres.errors import RETRY_AFTER_SECONDS
+from app.store.postgres.fragments import Fragment, fragment, rows
+from app.store.postgres.recall_reads import RecallReads, Scope
+from app.store.postgres.text_search import coverages, search_all, search_any
+from app.store.postgres.titles import titled_like
+from app.store.postgres.vector_search import VectorLeg
+from app.store.postgres.writes import PostgresWrites
+from app.store.protocol import ScoredId, StoreStatus, TitledId, Unembedded
+from app.store.sql.conditions import KnownConditions
+from app.store.tables import CURRENT_SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import psycopg
+
+    from app.domain.ranking import Candidate
+    from app.domain.recalled import Choose, Chosen, WordHits
+    from app.domain.sources import Clock, Randomness
+    from app.store.postgres.writes import WriteOptions
+    from app.store.sql.filters import MemoryFilter, Viewer
+    from app.store.sql.known import Known
+    from app.store.sql.selects import Record, SqlValue
+    from app.store.writing.flush import FlushReport
+
+_SOUND: Final = (
+    "SELECT count(*) FROM pg_index"
+    " WHERE indexrelid = to_regclass('memories_search_gin') AND indisvalid"
+)
+
+
+class PostgresStore(PostgresWrites):
+    """See `Store`; the schema must be current."""
+
+    def __init__(
+        self, options: WriteOptions, clock: Clock, randomness: Randomness, *, dim: int = 0
+    ) -> None:
+        """Connect. `dim` is the embedding model's; where the schema's is another, none is found.
+
+        Raises:
+            StoreOpenError, StoreUnavailableError: as `connect`.
+        """
+        self._on_backlog: Callable[[], None] | None = None
+        self._model = options.model
+        self._location = str(options.connection.url)
+        self._collection = Collection()
+        self._vectors = VectorLeg(options.model, dim) if options.model is not None else None
+        self._recalls = RecallReads(self._collection, self._vectors)
+        super().__init__(options, clock, randomness)
+        self._conditions = KnownConditions(self._readers.compiled)
+
+    def watch_backlog(self, notify: Callable[[], None]) -> None:
+        """Call `notify` on the event loop when texts wait for a vector."""
+        self._on_backlog = notify
+
+    @override
+    def _committed(self, report: FlushReport) -> None:
+        if report.unembedded and self._on_backlog is not None:
+            self._submissions.call_soon(self._on_backlog)
+
+    @override
+    async def ask(self, known: Known, chosen: MemoryFilter, **values: SqlValue) -> Sequence[Record]:
+        """The rows of a known select."""
+        return await self._readers.ask(known, chosen, values)
+
+    @override
+    async def search_text(
+        self, query: str, chosen: MemoryFilter, limit: int, *, every_term: bool
+    ) -> Sequence[ScoredId]:
+        """Keyword hits."""
+        condition = self._condition(chosen)
+
+        def search(connection: psycopg.Connection) -> list[ScoredId]:
+            if every_term:
+                hits = search_all(connection, self._collection, query, condition, limit)
+            else:
+                hits = search_any(
+                    connection, self._collection, query, condition, chosen.namespaces, limit
+                )
+            return [ScoredId(hit.id, hit.score) for hit in hits]
+
+        return await self._readers.run(search)
+
+    @override
+    async def weighed(
+        self, ids: Sequence[str], vector: Sequence[float] | None, query: str | None
+    ) -> Sequence[Candidate]:
+        """What ranking needs of given rows, in one read."""
+        if not ids:
+            return ()
+        array = None if vector is None else np.asarray(vector, dtype=np.float32)
+
+        def weigh(connection: psycopg.Connection) -> list[Candidate]:
+            held: Mapping[str, float] = {}
+            if query is not None:
+                held = coverages(connection, self._collection, query, ids)
+            return [
+                replace(one, coverage=held.get(one.id))
+                for one in self._recalls.ranked(connection, ids, array)
+            ]
+
+        return await self._readers.run(weigh)
+
+    @override
+    async def recall_words(
+        self, query: str, chosen: MemoryFilter, limit: int, *, covers: bool
+    ) -> WordHits:
+        """The text leg of a recall, with what ranking will need of its hits."""
+        scope = Scope(self._condition(chosen), chosen.namespaces, limit)
+        return await self._readers.run(
+            lambda connection: self._recalls.words(connection, query, scope, covers=covers)
+        )
+
+    @override
+    async def recall_best(
+        self,
+        words: WordHits,
+        vector: Sequence[float] | None,
+        chosen: MemoryFilter,
+        limit: int,
+        choose: Choose,
+    ) -> Chosen:
+        """Vector search, weighing, choosing and reading the chosen, in one read."""
+        near = None
+        if vector is not None:
+            scope = Scope(self._condition(chosen), chosen.namespaces, limit)
+            near = np.asarray(vector, dtype=np.float32), scope
+        return await self._readers.run(
+            lambda connection: self._recalls.best(connection, words, near, chosen.now, choose)
+        )
+
+    @override
+    async def titled_like(
+        self, words: Sequence[str], viewer: Viewer, namespace: str, now: str
+    ) -> Sequence[TitledId]:
+        """Some newest rows whose title holds one of the words."""
+        return await self._readers.run(
+            lambda connection: titled_like(connection, words, viewer, namespace, now)
+        )
+
+    @override
+    async def search_vector(
+        self, vector: Sequence[float], chosen: MemoryFilter, limit: int
+    ) -> Sequence[ScoredId]:
+        """Nearest rows."""
+        vectors = self._vectors
+        if vectors is None:
+            return ()
+        condition = self._condition(chosen)
+        array = np.asarray(vector, dtype=np.float32)
+        return await self._readers.run(
+            lambda connection: vectors.search(connection, array, condition, limit)
+        )
+
+    @override
+    async def unembedded(self, model: str, limit: int) -> Sequence[Unembedded]:
+        """Live memories without a current vector."""
+        if model != self._model:
+            return ()
+        return await self._readers.run(lambda connection: unembedded(connection, model, limit))
+
+    @override
+    async def unembedded_count(self, model: str, now: str) -> int:
+        """How many memories wait for a vector."""
+        if model != self._model:
+            return 0
+        return await self._readers.run(lambda connection: waiting(connection, model, now))
+
+    @override
+    async def status(self) -> StoreStatus:
+        """Facts for health, capabilities and doctor."""
+        clock = await self.clock()
+        vectors, unindexed = await self._readers.run(self._counts)
+        return StoreStatus(
+            backend="postgres",
+            location=self._location,
+            origin=self.identity.origin,
+            clock=clock,
+            schema_version=CURRENT_SCHEMA_VERSION,
+            vectors=vectors,
+            vectors_outside_index=0,
+            details={"embedding_backlog": unindexed, "epoch": self.identity.reason.value},
+        )
+
+    def _counts(self, connection: psycopg.Connection) -> tuple[int, int]:
+        if self._model is None:
+            return 0, 0
+        found = rows(
+            connection,
+            fragment("SELECT count(*) FROM memory_vectors WHERE model = %s", self._model),
+        )
+        return cast("int", found[0][0]), waiting(connection, self._model, None)
+
+    @override
+    async def check(self) -> None:
+        """Prove that the store answers."""
+        found = await self._readers.run(_sound)
+        if not found:
+            raise StoreUnavailableError(
+                "the text index is missing or damaged; run REINDEX INDEX memories_search_gin",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            )
+
+    @override
+    async def refresh(self) -> None:
+        """Take the sample of the rows anew."""
+        await self._readers.run(self._collection.refresh)
+
+    def _condition(self, chosen: MemoryFilter) -> Fragment:
+        text, values = self._conditions.of(chosen)
+        return Fragment(f"({text})", values)
+
+
+def _sound(connection: psycopg.Connection) -> bool:
+    rows(connection, fragment("SELECT id FROM memories WHERE search @@ 'a'::tsquery LIMIT 1"))
+    return bool(rows(connection, fragment(_SOUND))[0][0])

@@ -1,0 +1,1 @@
+"""What both stores make of text: terms, and how much they say of a row."""

@@ -1,0 +1,1 @@
+-- Nothing: this database has its index since 0003.
