@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typing_extensions import override
 
 from app.domain.errors import StoreUnavailableError
+from app.domain.text import content_hash
 from app.domain.timestamps import format_instant
 from app.log import drafts
 from app.log.digest import BUCKETS, EMPTY
-from app.log.entry import GENESIS_HASH, Entry, seal
+from app.log.entry import GENESIS_HASH, Draft, seal
 from app.log.epochs import EpochReason
 from app.log.hlc import pack
 from app.store.postgres import schema
@@ -22,7 +25,7 @@ from app.store.postgres.identity import NodeFile
 from app.store.postgres.transactions import REST_SECONDS
 from app.store.postgres.url import PostgresUrl
 from app.store.postgres.writes import WriteOptions
-from app.store.protocol import Receipt
+from app.store.protocol import Receipt, View
 from app.store.sql.filters import MemoryFilter
 from app.store.writing.statements import Query
 from tests.contract.store.conftest import (
@@ -31,7 +34,9 @@ from tests.contract.store.conftest import (
     Change,
     Put,
     RealDisk,
+    Say,
     SeededRandomness,
+    SqliteStores,
     TurnedClock,
     memory,
 )
@@ -39,6 +44,8 @@ from tests.postgres.fixtures import Ask
 from tools.postgres.cluster import Cluster
 
 EVERYTHING = MemoryFilter(now=format_instant(START))
+PEER = "00112233445566aa.1"
+NOW_MS = int(START.timestamp() * 1000)
 SETTING = Query("SELECT current_setting('synchronous_commit')")
 
 
@@ -77,6 +84,10 @@ async def nodes(postgres_database: str) -> AsyncIterator[Nodes]:
     yield found
     for node in list(found.running):
         await found.stop(node)
+
+
+def _said(draft: Draft, _view: View) -> Draft:
+    return draft
 
 
 async def is_sound(node: PostgresStore) -> bool:
@@ -123,6 +134,17 @@ async def test_nodes_that_change_the_same_rows_lose_nothing(nodes: Nodes):
         # A change sees what was committed before it, whoever wrote it: only the last keys stand.
         assert found.version == 21
     assert await is_sound(two[0])
+
+
+async def test_a_batch_that_failed_costs_later_ones_nothing(nodes: Nodes):
+    node = nodes.start()
+    refused = memory("refused", title="".join(map(chr, range(0x4E00, 0x9000))))
+    for step in range(14):
+        # The driver prepares a statement at its sixth use; one of these falls into a failed batch.
+        with pytest.raises(StoreUnavailableError):
+            await node.submit(Put(refused))
+        await put(node, f"m{step}")
+    assert await is_sound(node)
 
 
 async def test_one_of_two_nodes_gets_a_name_and_the_other_is_told(nodes: Nodes):
@@ -313,9 +335,7 @@ async def test_text_that_the_server_cannot_hold_is_kept_in_the_state(nodes: Node
         tags=("e\x00f",),
     )
     draft = drafts.store(row, "alice")
-    entry: Entry = seal(
-        draft, "00112233445566aa.1", 1, pack(int(START.timestamp() * 1000)), GENESIS_HASH
-    )
+    entry = seal(draft, PEER, 1, pack(NOW_MS), GENESIS_HASH)
     outcome = await node.append_foreign([entry])
     assert (outcome.applied, outcome.refused) == (1, [])
     state = await node.snapshot("m1")
@@ -325,6 +345,57 @@ async def test_text_that_the_server_cannot_hold_is_kept_in_the_state(nodes: Node
     assert shown is not None
     assert (shown.content, shown.tags) == ("a\ufffdb", ("e\ufffdf",))
     assert shown.metadata["key"] == "c\ufffdd\\u0000"
+    assert await is_sound(node)
+
+
+async def test_a_vector_is_shown_where_it_fits_and_kept_where_it_does_not(nodes: Nodes, ask: Ask):
+    node = nodes.start()
+    await put(node, "m1", "m2")
+    for one, dim in (("m1", 384), ("m2", 4)):
+        halves = np.ones(dim, dtype="<f2").tobytes()
+        row = memory(one)
+        made = drafts.embedding(
+            one, content_hash(row.title, row.content), MODEL, dim, halves, "alice"
+        )
+        await node.submit(Say(partial(_said, made)))
+    shown = ask(nodes.url, "SELECT id, vector_dims(embedding) FROM memories ORDER BY id")
+    assert shown == [("m1", 384), ("m2", None)]
+    kept = ask(nodes.url, "SELECT memory_id, dim FROM memory_vectors ORDER BY memory_id")
+    assert kept == [("m1", 384), ("m2", 4)]
+    await node.submit(Change("m1", {"content": "other words"}))
+    assert ask(nodes.url, "SELECT count(*) FROM memory_vectors")[0][0] == 1
+    assert ask(nodes.url, "SELECT count(*) FROM memories WHERE embedding IS NOT NULL") == [(0,)]
+    assert await is_sound(node)
+
+
+async def test_names_that_the_server_cannot_hold_are_still_told_apart(nodes: Nodes, tmp_path: Path):
+    rows = [
+        memory("m1", title="a\x00b"),
+        memory("m2", title="a\x00b"),
+        memory("m3", title="a\ufffdb"),
+        memory("m4", title="a\ufffe0b"),
+        memory("m\x005", title="c"),
+        memory("m\x005", title="d"),
+    ]
+    digest, entries = GENESIS_HASH, []
+    for seq, row in enumerate(rows, 1):
+        made = drafts.store(row, "alice")
+        entries.append(seal(made, PEER, seq, pack(NOW_MS, seq), digest))
+        digest = entries[-1].hash
+    node = nodes.start()
+    other = SqliteStores(nodes.clock, folder=tmp_path, inline=False).open()
+    try:
+        for one in entries:
+            for store in (node, other):
+                assert (await store.append_foreign([one])).applied == 1
+        assert await node.digests() == await other.digests()
+    finally:
+        await other.close()
+    page = await node.list_memories(EVERYTHING, 10, 0)
+    assert len(page.memories) == 5
+    assert [one.title for one in page.memories if "name_conflict" in one.metadata] == [
+        "a\ufffe0b ~m2"
+    ]
     assert await is_sound(node)
 
 

@@ -21,7 +21,7 @@ from app.store.postgres import digests
 from app.store.postgres.connection import Preamble, connect, roll_back, transaction
 from app.store.postgres.errors import RETRY_AFTER_SECONDS, explained, explaining
 from app.store.postgres.identity import LEASE_SECONDS, Former, keep, release, take_identity
-from app.store.postgres.statements import marked, plain, rendered, without_lock
+from app.store.postgres.statements import marked, plain, rendered, with_keys_back, without_lock
 from app.store.writing.chain import Chain, Head
 from app.store.writing.port import BatchError, BrokenConstraintError, RaceError
 from app.store.writing.statements import Change, Query
@@ -95,8 +95,8 @@ class PostgresReader:
             keys = one.parameters(cast("Sequence[Row]", parameters))
             found = self._connection.execute(one.text, keys).fetchall()
         else:
-            found = []
-        return cast("list[Row]", found)
+            return []
+        return cast("list[Row]", with_keys_back(found))
 
     def _as_read(self, statement: Select) -> Select:
         return without_lock(statement)
