@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from app.log.registers import Cells
     from app.store.protocol import Charge, QuotaLimits
     from app.store.writing.port import Transaction
+    from app.store.writing.turns import Turns
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
@@ -66,9 +67,10 @@ class Job(Protocol):
 class Batch:
     """An open transaction's worth of work, and the view that its commands get."""
 
-    def __init__(self, transaction: Transaction, chain: Chain, clock: Clock) -> None:
+    def __init__(self, transaction: Transaction, chain: Chain, clock: Clock, turns: Turns) -> None:
         instant = clock.now()
         self.transaction = transaction
+        self.turns = turns
         self._chain = chain
         self.now_ms = epoch_milliseconds(instant)
         self._now = format_instant(instant)
@@ -194,6 +196,7 @@ class Batch:
             self.workspace,
             self.stored,
             self._now,
+            self.turns,
             index_texts=index_texts,
             model=model,
         )
@@ -280,6 +283,7 @@ def run_jobs(batch: Batch, jobs: list[Job]) -> None:
     failed: set[int] = set()
     try:
         for place, job in enumerate(jobs):
+            batch.turns.step()
             if not _stands(batch, job):
                 failed.add(place)
     finally:

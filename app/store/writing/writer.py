@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from app.domain.errors import AiMemoryError, StoreClosedError, StoreUnavailableError
 from app.store.writing.batch import Batch, run_jobs
 from app.store.writing.port import BatchError, BrokenConstraintError, RaceError
+from app.store.writing.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -160,7 +161,7 @@ class Writer:
 
     def _transact(self, jobs: list[Job]) -> None:
         with self._transactions.begin() as transaction:
-            batch = Batch(transaction, self._chain, self._clock)
+            batch = Batch(transaction, self._chain, self._clock, Turns(len(jobs)))
             run_jobs(batch, jobs)
             report = batch.flush(index_texts=self._index_texts, model=self._model)
         self._chain = batch.chain
