@@ -293,7 +293,9 @@ async def test_a_node_outlives_its_server(postgres_cluster: Cluster, make_on_clu
     assert await node.get("m1", EVERYTHING) is not None
     assert await node.get("m2", EVERYTHING) is None
     assert await is_sound(node)
+    postgres_cluster.halt()
     await nodes.stop(node)
+    postgres_cluster.start()
 
 
 @pytest.fixture

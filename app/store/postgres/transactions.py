@@ -241,7 +241,8 @@ class PostgresTransactions:
     def close(self) -> None:
         """Give the lease back and disconnect."""
         if not self._connection.closed:
-            with suppress(psycopg.Error), self._transaction() as connection:
+            # A server that is gone sees the lease end by itself.
+            with suppress(psycopg.Error, AiMemoryError), self._transaction() as connection:
                 release(connection, self.identity)
         self._connection.close()
 
