@@ -1,7 +1,5 @@
 """The kept store of real texts, copied into a PostgreSQL server of its own for one measurement."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -48,9 +46,7 @@ def served(database: Path) -> Iterator[str]:
 
 def opened(address: str, embedder: Embedder) -> PostgresStore:
     """The store in this process, as a node opens it."""
-    options = WriteOptions(
-        PostgresOptions(PostgresUrl.parse(address)), model=embedder.fingerprint
-    )
+    options = WriteOptions(PostgresOptions(PostgresUrl.parse(address)), model=embedder.fingerprint)
     return PostgresStore(options, SystemClock(), SystemRandomness(), dim=embedder.dim)
 
 
