@@ -173,8 +173,8 @@ async def _p50(read: Callable[[Asked], Awaitable[object]], asked: Sequence[Asked
 
 MEASUREMENT = Measurement(
     "postgres-recall",
-    "Reads by relevance of the store on PostgreSQL 18, a server on the same machine, against exact"
-    " search and against the store on SQLite with the same rows. Real texts; 2,000 real vectors, all"
-    " others are those plus noise. A recall is both reads and the ranking, its question embedded.",
+    "Reads by relevance of the store on PostgreSQL 18, a server on the same machine, against"
+    " exact search and the store on SQLite with the same rows. Real texts; 2,000 real vectors, the"
+    " rest are those plus noise. A recall is both reads and the ranking, its question embedded.",
     run,
 )
