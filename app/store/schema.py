@@ -229,7 +229,7 @@ def _climb(path: Path, progress: Progress) -> None:
             status = _status(_raw(connection.connection.driver_connection))
             if status.kind is SchemaKind.V57_FOREIGN:
                 command.stamp(config, V57_REVISION)
-            progress(f"bringing {path.name} to schema {HEAD_REVISION}; its text is indexed anew")
+            progress(f"bringing {path.name} to schema {HEAD_REVISION}")
             command.upgrade(config, "head")
     except DBAPIError as error:
         if isinstance(error.orig, sqlite3.Error):

@@ -100,8 +100,12 @@ def test_every_revision_states_both_databases_and_goes_forward_only(path: Path) 
 
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_every_script_stands_beside_its_twin(revision: str) -> None:
-    assert list(script(revision, "sqlite"))
-    assert list(script(revision, "postgresql"))
+    twins = [list(script(revision, dialect)) for dialect in ("sqlite", "postgresql")]
+    assert any(twins)
+    for dialect, statements in zip(("sqlite", "postgresql"), twins, strict=True):
+        # A rung that needs nothing on a dialect says so there.
+        text = (MIGRATIONS / "sql" / f"{revision}.{dialect}.sql").read_text(encoding="utf-8")
+        assert statements or text.startswith("-- Nothing: ")
 
 
 def test_the_postgresql_scripts_say_the_declared_tables() -> None:
@@ -117,6 +121,7 @@ def test_the_postgresql_scripts_say_the_declared_tables() -> None:
     stated = {
         plain(statement)
         for revision in REVISIONS
+        if revision != "0003_full_text"  # adds to a declared table what SQLite has in its own way
         for statement in script(revision, "postgresql")
         if statement.startswith(("CREATE TABLE", "CREATE INDEX", "CREATE UNIQUE"))
     }

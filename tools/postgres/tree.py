@@ -54,7 +54,7 @@ def ensure_tree(say: Callable[[str], None]) -> Path:
 
 def _place() -> Path:
     """Where root's unprivileged server can read it, too."""
-    if os.getuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in _ROOT.parents):
+    if os.getuid() != 0 or all(folder.stat().st_mode & 0o001 for folder in (_ROOT, *_ROOT.parents)):
         return _INSIDE
     return _OUTSIDE
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS: Final = 10
 _NO_LIMIT: Final = 0
+_rollbacks = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,8 @@ def roll_back(connection: psycopg.Connection) -> None:
     if connection.closed:
         return
     try:
-        connection.execute(b"ROLLBACK", prepare=False)
+        # The driver forgets at a ROLLBACK what it took to be prepared, which a failed pipeline may
+        # not have reached the server with; but only at one whose text it has not met yet.
+        connection.execute(f"ROLLBACK /* {next(_rollbacks)} */".encode(), prepare=False)
     except psycopg.Error:
         connection.close()  # the server rolls back what it no longer has a client for

@@ -44,6 +44,7 @@ _DIALECT: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAl
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 # An escape counts when an even number of backslashes stands before it.
 _NUL_IN_JSON: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_ESCAPE: Final = "\ufffe"  # a code point that is no character
 _FLOAT_BYTES: Final = 4
 # Made of a memory's text as it is written: see `lexemes`.
 _SEARCH_COLUMNS: Final = ("search", "search_tokens")
@@ -110,8 +111,8 @@ def without_lock(statement: Select) -> Select:
 
 
 def plain(values: Sequence[SqlValue]) -> list[SqlValue]:
-    """Plain values as TEXT can hold them."""
-    return [_text(value) if isinstance(value, str) else value for value in values]
+    """Plain values as TEXT can hold them; texts among them are keys, mostly."""
+    return [key_text(value) if isinstance(value, str) else value for value in values]
 
 
 def _insert(statement: Insert) -> Rendered:
@@ -137,14 +138,27 @@ def _insert(statement: Insert) -> Rendered:
 def _update(statement: Update) -> Rendered:
     table, key, columns = statement.table, statement.key, statement.columns
     indexed = _indexed(table, (key, *columns))
-    names = (*columns, *(_SEARCH_COLUMNS if indexed else ()))
-    changes = ", ".join(f"{one} = given.{one}" for one in names)
+    values = {one: _new_value(table.c[one]) for one in columns}
+    if indexed:
+        values |= {one: f"given.{one}" for one in _SEARCH_COLUMNS}
+    changes = ", ".join(f"{one} = {value}" for one, value in values.items())
     given = _given(table, (key, *columns), searched=bool(indexed))
     text = (
         f"UPDATE {table.name} SET {changes} FROM {given}"  # noqa: S608 - declared names
         f" WHERE {table.name}.{key} = given.{key}"
     )
     return Rendered(text, [table.c[one] for one in (key, *columns)], [0], indexed)
+
+
+def _new_value(column: Column[object]) -> str:
+    if not isinstance(column.type, Embedding):
+        return f"given.{column.name}"
+    # A peer's vector of another length is kept beside, and not shown.
+    dim = (
+        f"SELECT atttypmod FROM pg_attribute WHERE attrelid = '{column.table.name}'::regclass"  # noqa: S608 - declared names
+        f" AND attname = '{column.name}'"
+    )
+    return f"CASE vector_dims(given.{column.name}) WHEN ({dim}) THEN given.{column.name} END"
 
 
 def _delete(statement: Delete) -> Rendered:
@@ -177,7 +191,10 @@ def _change_each(statement: ChangeEach) -> Rendered:
         f" AS given({', '.join(statement.columns)})"
     )
     text = statement.postgresql.format(given=given)
-    return Rendered(text, [Column(one, Text) for one in statement.columns])
+    keys: list[Column[object]] = [
+        Column(one, Text(), primary_key=True) for one in statement.columns
+    ]
+    return Rendered(text, keys)
 
 
 def _given(table: Table, columns: Sequence[str], *, searched: bool = False) -> str:
@@ -218,7 +235,16 @@ def _conversion(column: Column[object]) -> Conversion:
     kind = column.type.compile(dialect=_DIALECT)
     if kind == "BOOLEAN":
         return _flag
-    return _text if kind == "TEXT" else None
+    if kind != "TEXT":
+        return None
+    return key_text if _is_key(column) else _text
+
+
+def _is_key(column: Column[object]) -> bool:
+    table = column.table
+    return column.primary_key or any(
+        index.unique and column.name in index.columns for index in table.indexes
+    )
 
 
 def _converted(values: Sequence[SqlValue], convert: Conversion) -> list[SqlValue]:
@@ -227,8 +253,26 @@ def _converted(values: Sequence[SqlValue], convert: Conversion) -> list[SqlValue
 
 
 def _text(value: str) -> str:
-    """TEXT holds no NUL; the state keeps it."""
+    """TEXT holds no NUL; the state keeps it, and here another character stands for it."""
     return value.replace("\x00", _REPLACEMENT) if "\x00" in value else value
+
+
+def key_text(value: str) -> str:
+    """A text that tells rows apart: different texts stay different."""
+    if "\x00" in value or _ESCAPE in value:
+        return value.replace(_ESCAPE, f"{_ESCAPE}1").replace("\x00", f"{_ESCAPE}0")
+    return value
+
+
+def with_keys_back(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    """Rows with every `key_text` as it was."""
+    if not any(isinstance(one, str) and _ESCAPE in one for row in rows for one in row):
+        return rows
+    return [tuple(_key_back(one) if isinstance(one, str) else one for one in row) for row in rows]
+
+
+def _key_back(value: str) -> str:
+    return value.replace(f"{_ESCAPE}0", "\x00").replace(f"{_ESCAPE}1", _ESCAPE)
 
 
 def _json(value: str) -> str:

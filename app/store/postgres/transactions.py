@@ -21,9 +21,9 @@ from app.store.postgres import digests
 from app.store.postgres.connection import Preamble, connect, roll_back, transaction
 from app.store.postgres.errors import RETRY_AFTER_SECONDS, explained, explaining
 from app.store.postgres.identity import LEASE_SECONDS, Former, keep, release, take_identity
-from app.store.postgres.statements import marked, plain, rendered, without_lock
+from app.store.postgres.statements import marked, plain, rendered, with_keys_back, without_lock
 from app.store.writing.chain import Chain, Head
-from app.store.writing.port import BrokenConstraintError, RaceError
+from app.store.writing.port import BatchError, BrokenConstraintError, RaceError
 from app.store.writing.statements import Change, Query
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.log.epochs import Identity
     from app.store.postgres.connection import PostgresOptions
     from app.store.postgres.identity import NodeFile
+    from app.store.postgres.url import PostgresUrl
     from app.store.sql.selects import SqlValue
     from app.store.writing.port import Row
     from app.store.writing.statements import Read, Select, Write
@@ -53,6 +54,32 @@ _BROKEN: Final = (psycopg.IntegrityError, psycopg.DataError, codes.ProgramLimitE
 Durability = Literal["on", "remote_apply", "off"]
 
 
+@contextmanager
+def batch_errors(url: PostgresUrl) -> Iterator[None]:
+    """Raise what a driver's error means to the batch. The transaction is lost in any case."""
+    try:
+        yield
+    except _RACES as error:
+        raise RaceError(_meaning(error, url)) from error
+    except _BROKEN as error:
+        raise BrokenConstraintError(_meaning(error, url)) from error
+    except psycopg.Error as error:
+        raise BatchError(_meaning(error, url)) from error
+    except StoreOpenError as error:
+        raise _unavailable(error.message) from error
+
+
+def _meaning(error: psycopg.Error, url: PostgresUrl) -> AiMemoryError:
+    meant = explained(error, url)
+    # The store was open: whoever asks now can only come back later.
+    lasting = not isinstance(meant, StoreUnavailableError)
+    return _unavailable(meant.message) if lasting else meant
+
+
+def _unavailable(message: str) -> StoreUnavailableError:
+    return StoreUnavailableError(message, retry_after_seconds=RETRY_AFTER_SECONDS)
+
+
 class PostgresReader:
     """Runs the engine's reads; see `port.Reader`. Locks nothing."""
 
@@ -68,8 +95,8 @@ class PostgresReader:
             keys = one.parameters(cast("Sequence[Row]", parameters))
             found = self._connection.execute(one.text, keys).fetchall()
         else:
-            found = []
-        return cast("list[Row]", found)
+            return []
+        return cast("list[Row]", with_keys_back(found))
 
     def _as_read(self, statement: Select) -> Select:
         return without_lock(statement)
@@ -78,11 +105,19 @@ class PostgresReader:
 class PostgresTransaction(PostgresReader):
     """See `port.Transaction`."""
 
-    def __init__(self, connection: psycopg.Connection, identity: Identity) -> None:
+    def __init__(
+        self, connection: psycopg.Connection, url: PostgresUrl, identity: Identity
+    ) -> None:
         super().__init__(connection)
+        self._url = url
         self._identity = identity
         self.known_seq = 0
         """How long the own log was at least, before this transaction."""
+
+    @override
+    def read(self, statement: Read, parameters: Sequence[SqlValue] | Sequence[Row]) -> list[Row]:
+        with batch_errors(self._url):
+            return super().read(statement, parameters)
 
     @override
     def _as_read(self, statement: Select) -> Select:
@@ -91,12 +126,13 @@ class PostgresTransaction(PostgresReader):
     def write(self, statement: Write, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        if isinstance(statement, Change):
-            for row in rows:
-                self._connection.execute(marked(statement), plain(row))
-            return
-        one = rendered(statement)
-        self._connection.execute(one.text, one.parameters(rows))
+        with batch_errors(self._url):
+            if isinstance(statement, Change):
+                for row in rows:
+                    self._connection.execute(marked(statement), plain(row))
+            else:
+                one = rendered(statement)
+                self._connection.execute(one.text, one.parameters(rows))
 
     def resume(self, known: Chain) -> Chain:
         """The end of the own log, locked.
@@ -159,43 +195,44 @@ class PostgresTransactions:
             StoreOpenError, StoreUnavailableError: as `connect`.
         """
         self._options = options
+        self._url = options.url
         self._clock = clock
         self._randomness = randomness
         self._node_file = node_file
         self._synchronous_commit = synchronous_commit
+        self._known_seq = 0
         self._connection = connect(options)
         try:
-            with explaining(options.url):
+            with explaining(self._url):
                 self._preamble = self._durable_preamble()
                 self.identity = self._take_identity(None, forced)
         except BaseException:
             self._connection.close()
             raise
-        self._known_seq = 0
         self._kept = clock.monotonic()
 
     @contextmanager
     def begin(self) -> Iterator[PostgresTransaction]:
         """One transaction, durable when the block has ended."""
         try:
-            with self._meaning(), self._transaction() as connection:
-                batch = PostgresTransaction(connection, self.identity)
+            with batch_errors(self._url), self._transaction() as connection:
+                batch = PostgresTransaction(connection, self._url, self.identity)
                 yield batch
         except LeaseLostError as error:
             self._start_again(None)
-            raise RaceError(self._unavailable("another node took this node's origin")) from error
+            raise RaceError(_unavailable("another node took this node's origin")) from error
         except StepBackError as error:
             self._start_again(EpochReason.STORE_BEHIND)
-            raise RaceError(self._unavailable("the server lost entries")) from error
+            raise RaceError(_unavailable("the server lost entries")) from error
         self._known_seq = batch.known_seq
         if self._clock.monotonic() - self._kept >= REST_SECONDS:
-            with suppress(AiMemoryError, RaceError):  # the batch stands, and the next one tells
+            with suppress(AiMemoryError, BatchError):  # the batch stands, and the next one tells
                 self.rest()
 
     def rest(self) -> None:
         """Keep the lease, and fold the digests."""
         self._kept = self._clock.monotonic()
-        with self._meaning():
+        with batch_errors(self._url):
             with self._transaction() as connection:
                 keep(connection, self.identity)
             with self._transaction() as connection:
@@ -204,7 +241,8 @@ class PostgresTransactions:
     def close(self) -> None:
         """Give the lease back and disconnect."""
         if not self._connection.closed:
-            with suppress(psycopg.Error), self._transaction() as connection:
+            # A server that is gone sees the lease end by itself.
+            with suppress(psycopg.Error, AiMemoryError), self._transaction() as connection:
                 release(connection, self.identity)
         self._connection.close()
 
@@ -256,7 +294,7 @@ class PostgresTransactions:
         return Preamble.writing(self._options).text + setting.encode()
 
     def _take_identity(self, former: Former | None, forced: EpochReason | None) -> Identity:
-        return take_identity(
+        identity = take_identity(
             self._connection,
             lambda: transaction(self._connection, Preamble(self._preamble)),
             self._randomness,
@@ -264,32 +302,13 @@ class PostgresTransactions:
             former=former,
             forced=forced,
         )
+        if identity.is_new_epoch:
+            self._known_seq = 0
+        return identity
 
     def _start_again(self, forced: EpochReason | None) -> None:
         """Write as another origin from now on."""
         before = self.identity
-        with self._meaning():
+        with batch_errors(self._url):
             self.identity = self._take_identity(Former(before, self._known_seq), forced)
         _LOGGER.error("%s is not ours any more: writing as %s", before.origin, self.identity.origin)
-
-    @contextmanager
-    def _meaning(self) -> Iterator[None]:
-        try:
-            yield
-        except _RACES as error:
-            raise RaceError(self._explained(error)) from error
-        except _BROKEN as error:
-            raise BrokenConstraintError(self._explained(error)) from error
-        except psycopg.Error as error:
-            raise self._explained(error) from error
-        except StoreOpenError as error:
-            raise self._unavailable(error.message) from error
-
-    def _explained(self, error: psycopg.Error) -> AiMemoryError:
-        meant = explained(error, self._options.url)
-        # The store was open: whoever asks now can only come back later.
-        lasting = not isinstance(meant, StoreUnavailableError)
-        return self._unavailable(meant.message) if lasting else meant
-
-    def _unavailable(self, message: str) -> StoreUnavailableError:
-        return StoreUnavailableError(message, retry_after_seconds=RETRY_AFTER_SECONDS)

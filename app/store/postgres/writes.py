@@ -138,7 +138,10 @@ class PostgresWrites(Store):
 
     @override
     async def applied_after(self, apply_no: int, limit: int) -> Sequence[tuple[int, Entry]]:
-        """Entries in local order."""
+        """Entries in local order, as far as this node alone writes.
+
+        Another node's batch may add one below a number that was seen: follow origins instead.
+        """
         return await self._readers.run(lambda connection: _applied(connection, apply_no, limit))
 
     @override

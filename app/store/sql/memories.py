@@ -31,8 +31,6 @@ from app.store.tables import memories, memory_links, namespace_meta
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Column
-
     from app.store.sql.selects import Record
 
 _PREFIX_MATCHES_SHOWN_MAX: Final = 20
@@ -301,18 +299,6 @@ class MemoryReads(Selects):
             select(memories.c.id).where(has_tag(memories.c.tags, tag), conditions(chosen)).limit(1),
         )
         return bool(found)
-
-    async def contents_of(self, ids: Sequence[str]) -> Mapping[str, str]:
-        """The contents of those of `ids` that exist."""
-        return await self._texts(memories.c.content, ids)
-
-    async def _texts(self, column: Column[str], ids: Sequence[str]) -> Mapping[str, str]:
-        if not ids:
-            return {}
-        rows = await self.select(
-            select(memories.c.id, column.label("text")).where(memories.c.id.in_(ids)),
-        )
-        return {cast("str", row["id"]): cast("str", row["text"]) for row in rows}
 
     async def candidates(self, ids: Sequence[str]) -> Sequence[Candidate]:
         """What ranking needs of those of `ids` that exist, in any order, without leg scores."""

@@ -22,6 +22,7 @@ from app.store.protocol import Command, LocalRow, Needs, Receipt
 from app.store.tables import metadata, text_duplicates
 from app.store.writing.chain import Chain, Head
 from app.store.writing.flush import HEADS, Flush, FlushReport
+from app.store.writing.port import BatchError
 from app.store.writing.quotas import QuotaLedger
 from app.store.writing.statements import Delete, Insert, Replace, Select
 from app.store.writing.stored import StoredStates
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from app.log.registers import Cells
     from app.store.protocol import Charge, QuotaLimits
     from app.store.writing.port import Transaction
+    from app.store.writing.turns import Turns
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
@@ -65,9 +67,10 @@ class Job(Protocol):
 class Batch:
     """An open transaction's worth of work, and the view that its commands get."""
 
-    def __init__(self, transaction: Transaction, chain: Chain, clock: Clock) -> None:
+    def __init__(self, transaction: Transaction, chain: Chain, clock: Clock, turns: Turns) -> None:
         instant = clock.now()
         self.transaction = transaction
+        self.turns = turns
         self._chain = chain
         self.now_ms = epoch_milliseconds(instant)
         self._now = format_instant(instant)
@@ -193,6 +196,7 @@ class Batch:
             self.workspace,
             self.stored,
             self._now,
+            self.turns,
             index_texts=index_texts,
             model=model,
         )
@@ -268,22 +272,37 @@ class CommandJob(Generic[T]):
         self.done(error)
 
 
-def run_jobs(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
-    """Run each job; failed ones have been told. Returns those that stand."""
+def run_jobs(batch: Batch, jobs: list[Job]) -> None:
+    """Run each job. Those that failed have been told and are taken out of `jobs`.
+
+    Raises:
+        BatchError: the transaction cannot go on.
+    """
     batch.prefetch([job.needs for job in jobs])
     batch.resume()
-    standing: list[Job] = []
-    for job in jobs:
-        batch.mark()
-        try:
-            job.run(batch)
-        except AiMemoryError as error:
-            batch.undo()
-            job.fail(error)
-        except Exception as error:  # a bug in one command must not take the others down
-            _LOGGER.exception("a write failed unexpectedly")
-            batch.undo()
-            job.fail(error)
-        else:
-            standing.append(job)
-    return standing
+    failed: set[int] = set()
+    try:
+        for place, job in enumerate(jobs):
+            batch.turns.step()
+            if not _stands(batch, job):
+                failed.add(place)
+    finally:
+        jobs[:] = [job for place, job in enumerate(jobs) if place not in failed]
+
+
+def _stands(batch: Batch, job: Job) -> bool:
+    batch.mark()
+    try:
+        job.run(batch)
+    except BatchError:
+        raise
+    except AiMemoryError as error:
+        batch.undo()
+        job.fail(error)
+    except Exception as error:  # a bug in one command must not take the others down
+        _LOGGER.exception("a write failed unexpectedly")
+        batch.undo()
+        job.fail(error)
+    else:
+        return True
+    return False

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from app.store.sql.selects import SqlValue
     from app.store.writing.port import Transaction
     from app.store.writing.stored import StoredStates
+    from app.store.writing.turns import Turns
 
 _STATE_COLUMNS: Final = ("id", "state", "row_hash", "collected")
 # Whose keys were not there when the batch looked: that they are now is another writer's doing.
@@ -132,6 +133,7 @@ class Flush:
         workspace: Workspace,
         stored: StoredStates,
         now: str,
+        turns: Turns,
         *,
         index_texts: bool,
         model: str | None,
@@ -140,6 +142,7 @@ class Flush:
         self._workspace = workspace
         self._stored = stored
         self._now = now
+        self._turns = turns
         self._index_texts = index_texts
         self._model = model
         self._deltas: dict[int, bytes] = {}
@@ -165,6 +168,7 @@ class Flush:
         }
         shown: list[Shown] = []
         for key, before in self._workspace.changes().items():
+            self._turns.step()
             cells = cast("Cells", self._workspace.cells(key))
             state = encode_state(cells)
             digest = row_hash(key, state)

@@ -25,7 +25,11 @@ class Reader(Protocol):
 
 
 class Transaction(Reader, Protocol):
-    """An open transaction. Driver errors pass through; `Transactions.begin` gives them meaning."""
+    """An open transaction.
+
+    A driver's error may pass through (`Transactions.begin` gives it its meaning), unless the
+    transaction cannot go on after it: then it is a `BatchError` at once, so that no job is blamed.
+    """
 
     def write(self, statement: Write, rows: Sequence[Row]) -> None:
         """Write all rows, in order, in as few statements as fit; none is no statement."""
@@ -57,7 +61,7 @@ class Transactions(Protocol):
         Raises:
             BrokenConstraintError: some row breaks the schema; nothing was kept.
             RaceError: another writer was faster; nothing was kept.
-            AiMemoryError: the database cannot write, whatever the rows.
+            BatchError, AiMemoryError: the database cannot write, whatever the rows.
         """
         ...
 
@@ -70,13 +74,13 @@ class Transactions(Protocol):
         """Housekeeping between batches.
 
         Raises:
-            AiMemoryError: it must be tried again later.
+            BatchError, AiMemoryError: it must be tried again later.
         """
         ...
 
 
 class BatchError(Exception):
-    """A batch as such failed. `meaning` is what its jobs are told if it cannot be helped."""
+    """The transaction cannot go on. `meaning` is what its jobs are told if it cannot be helped."""
 
     def __init__(self, meaning: AiMemoryError) -> None:
         super().__init__(meaning.message)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from app.domain.errors import AiMemoryError, StoreClosedError, StoreUnavailableError
 from app.store.writing.batch import Batch, run_jobs
-from app.store.writing.port import BrokenConstraintError, RaceError
+from app.store.writing.port import BatchError, BrokenConstraintError, RaceError
+from app.store.writing.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,8 +122,8 @@ class Writer:
     def _rest(self) -> None:
         try:
             self._transactions.rest()
-        except AiMemoryError as error:
-            _LOGGER.warning("housekeeping is put off: %s", error.message)
+        except (AiMemoryError, BatchError) as error:
+            _LOGGER.warning("housekeeping is put off: %s", error)
         except Exception:  # outermost frame of the thread: it must live on
             _LOGGER.exception("housekeeping failed unexpectedly")
 
@@ -137,11 +138,12 @@ class Writer:
                 return
             for job in jobs:
                 self._run([job])
-        except AiMemoryError as error:
+        except (AiMemoryError, BatchError) as error:
+            meaning = error.meaning if isinstance(error, BatchError) else error
             _LOGGER.error(  # noqa: TRY400 - the disk's or operator's fault, no crash of ours
-                "a batch of %d writes was not stored: %s", len(jobs), error.message
+                "a batch of %d writes was not stored: %s", len(jobs), meaning.message
             )
-            self._fail(jobs, error)
+            self._fail(jobs, meaning)
         except Exception as error:  # outermost frame of the thread: it must live on
             _LOGGER.exception("a batch of %d writes failed unexpectedly", len(jobs))
             self._fail(jobs, error)
@@ -159,14 +161,13 @@ class Writer:
 
     def _transact(self, jobs: list[Job]) -> None:
         with self._transactions.begin() as transaction:
-            batch = Batch(transaction, self._chain, self._clock)
-            standing = run_jobs(batch, jobs)
-            jobs[:] = standing  # the others have their answer
+            batch = Batch(transaction, self._chain, self._clock, Turns(len(jobs)))
+            run_jobs(batch, jobs)
             report = batch.flush(index_texts=self._index_texts, model=self._model)
         self._chain = batch.chain
         # Caches first: whoever has the answer may ask for what it changed.
         self._after_commit(report)
-        for job in standing:
+        for job in jobs:
             job.succeed()
 
     @staticmethod
