@@ -241,7 +241,6 @@ async def test_reads_by_filter_are_alike(both: Both, name: str) -> None:
 async def test_other_reads_are_alike(both: Both) -> None:
     ids = [f"m{number:03}" for number in range(0, 40, 3)]
     reads: Sequence[Callable[[Store], Awaitable[object]]] = (
-        lambda store: store.contents_of(ids),
         lambda store: store.namespaces_led_by(["m001", "m002"]),
         lambda store: store.latest_attest_levels(ids),
         lambda store: store.links_between("m002", "m004"),
