@@ -107,6 +107,27 @@ def postgres_database(
     return postgres_server.url(postgres_databases.create(postgres_template))
 
 
+@pytest.fixture(scope="session")
+def postgres_shared(postgres_server: Server, postgres_template: str) -> Iterator[str]:
+    """The address of one database that test after test may use."""
+    databases = Databases(postgres_server)
+    yield postgres_server.url(databases.create(postgres_template))
+    databases.drop_all()
+
+
+@pytest.fixture
+def postgres_emptied(postgres_shared: str) -> str:
+    """As `postgres_database`, in a tenth of the time: numbers that count up go on, though."""
+    with closing(psycopg.connect(postgres_shared, autocommit=True)) as connection:
+        names = connection.execute(
+            "SELECT quote_ident(tablename) FROM pg_tables"
+            " WHERE schemaname = current_schema() AND tablename <> ALL (%s)",
+            (["alembic_version", "schema_version"],),
+        ).fetchall()
+        connection.execute(";".join(f"DELETE FROM {name}" for (name,) in names))
+    return postgres_shared
+
+
 Ask = Callable[..., list[tuple[Any, ...]]]
 
 

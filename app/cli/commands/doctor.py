@@ -78,7 +78,7 @@ def _local(session: Session, resolution: Resolution) -> list[Section]:
     shown = [("db", place.shown)]
     try:
         facts = _look_at(place)
-        if facts.kind in {"empty", "v57_foreign"} and facts.problem is None:
+        if facts.kind == "empty" or (facts.kind == "v57_foreign" and facts.problem is None):
             return [_untouched(place, facts.kind)]
         if facts.problem is not None:
             return [Section("Storage", Severity.CRITICAL, shown, facts.problem)]

@@ -210,7 +210,7 @@ async def store(
 ) -> AsyncIterator[Store]:
     """An empty store: every test of the surface has to pass on both."""
     if request.param == "postgres":
-        opened = open_on_server(request.getfixturevalue("postgres_database"), clock)
+        opened = open_on_server(request.getfixturevalue("postgres_emptied"), clock)
     else:
         opened = open_store(tmp_path / "node.db", clock)
     yield opened
