@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, cast
@@ -146,10 +147,10 @@ def _alike(value: SqlValue, column: Column[object]) -> object:
 
 
 def _instant(text: str) -> str:
-    try:
-        return canonical_instant(text)
-    except TimestampError:
-        return text
+    for moment in (text, f"{text}T00:00:00Z"):  # a day is the moment when it begins
+        with suppress(TimestampError):
+            return canonical_instant(moment)
+    return text
 
 
 def _document(text: str) -> object:

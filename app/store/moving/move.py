@@ -97,9 +97,8 @@ def check_source(source: Seen) -> None:
     found = source.reader.read(_STATELESS, ())
     if found:
         raise StoreOpenError(
-            f"memory {cast('str', found[0][0])} of the source could not be adopted from v0.7.0 and has"
-            " no state:"
-            " delete it, or correct it in v0.7.0, before the move",
+            f"memory {cast('str', found[0][0])} of the source could not be adopted from v0.7.0 and"
+            " has no state: delete it, or correct it in v0.7.0, before the move",
             reason="not_adopted",
         )
 
@@ -160,7 +159,7 @@ class Move:
         self._copy()
         self._target.settle()
         with self._target.seen() as now:
-            found = list(differences(self._source, now, self._report))
+            found = tuple(differences(self._source, now, self._report))
             digest = whole_digest(now)
         if not found:
             with self._transaction() as transaction:
