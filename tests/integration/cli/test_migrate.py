@@ -86,7 +86,7 @@ def test_a_dry_run_counts_and_makes_nothing(migrate, filled: CommandLine, tmp_pa
         f"mysql://user:{SECRET}@host/db",
         f"sqlite:{SECRET}",
         f"{SECRET}",
-        f"postgresql://user:{SECRET}@host:notaport/db",
+        f"postgresql://user:{SECRET}@[::1/db",
     ],
 )
 @pytest.mark.parametrize("option", ["--from", "--to"])
