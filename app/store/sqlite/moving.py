@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from app.domain.errors import StoreOpenError
 from app.store import schema
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import apsw
 
     from app.store.writing.port import Transaction
+
+_CACHES: Final = (".vectors",)
 
 
 @contextmanager
@@ -71,7 +73,12 @@ class SqliteTarget:
         return seen(self._path)
 
     def settle(self) -> None:
-        """Nothing waits: rows bring their numbers with them, and digests are summed at once."""
+        """Drop what a store that stood here before has left beside the file.
+
+        Else nothing waits: rows bring their numbers with them, and digests are summed at once.
+        """
+        for suffix in _CACHES:
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
 
 @contextmanager
