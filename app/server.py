@@ -31,12 +31,12 @@ from app.store.sqlite.ownership import COMMAND, SERVE, OwnedElsewhereError, read
 if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Callable, Coroutine
-    from pathlib import Path
 
     from litestar import Litestar
 
     from app.api.listener import Server
     from app.bootstrap.node import Node
+    from app.bootstrap.place import StorePlace
     from app.config.resolve import Resolution
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class ServeOptions:
     """What `serve` is told beside its configuration."""
 
     resolution: Resolution
-    database: Path
+    place: StorePlace
     host: str = "127.0.0.1"
     port: int = 9077
     grace_seconds: int = 30
@@ -142,7 +142,7 @@ async def serve(
     """
     check_exposure(options)
     listener = _bind(options.host, options.port)
-    plan = NodePlan(options.resolution, options.database, SERVE)
+    plan = NodePlan(options.resolution, options.place, SERVE)
     try:
         async with run_node(plan, report) as node:
             app = _application(node, loopback=is_loopback(options.host))
@@ -199,7 +199,7 @@ def _stop_on_signals(servers: list[Server]) -> None:
 @asynccontextmanager
 async def local_client(
     resolution: Resolution,
-    database: Path,
+    place: StorePlace,
     agent_id: str | None,
     report: Callable[[str, int, int], None],
 ) -> AsyncIterator[httpx.AsyncClient]:
@@ -210,7 +210,7 @@ async def local_client(
     """
     headers = {} if agent_id is None else {"X-Agent-Id": agent_id}
     async with AsyncExitStack() as stack:
-        transport = await _transport(stack, resolution, database, report)
+        transport = await _transport(stack, resolution, place, report)
         yield await stack.enter_async_context(
             httpx.AsyncClient(
                 transport=transport,
@@ -224,7 +224,7 @@ async def local_client(
 async def _transport(
     stack: AsyncExitStack,
     resolution: Resolution,
-    database: Path,
+    place: StorePlace,
     report: Callable[[str, int, int], None],
 ) -> httpx.AsyncBaseTransport:
     loop = asyncio.get_running_loop()
@@ -232,10 +232,10 @@ async def _transport(
     while True:
         try:
             node = await stack.enter_async_context(
-                run_node(NodePlan(resolution, database, COMMAND), report)
+                run_node(NodePlan(resolution, place, COMMAND), report)
             )
         except OwnedElsewhereError as error:
-            owner = read_owner(database)
+            owner = read_owner(place.local)
             if owner is not None and owner.role == SERVE and owner.socket is not None:
                 transport = httpx.AsyncHTTPTransport(uds=owner.socket)
                 if await _answers(transport):

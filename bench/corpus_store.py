@@ -54,7 +54,7 @@ VERSION = 1  # of what this file makes of a text
 FORMAT_SOURCES = (
     "app/log",
     "app/store/tables",
-    "app/store/sqlite/rows.py",
+    "app/store/writing/rows.py",
     "app/store/sqlite/vector_graph.py",
     "app/store/sqlite/vector_snapshot.py",
     "bench/textcorpus.py",

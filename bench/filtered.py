@@ -79,12 +79,12 @@ async def _findings(
 
     async def inside(query: Query) -> Sequence[ScoredId]:
         chosen = MemoryFilter(now=now, namespaces=(query.namespace,))
-        return await store.search_vector(_numbers(query), chosen, ANSWERS)
+        return await store.search_vector(numbers(query), chosen, ANSWERS)
 
     async def everywhere(query: Query) -> Sequence[ScoredId]:
-        return await store.search_vector(_numbers(query), MemoryFilter(now=now), ANSWERS)
+        return await store.search_vector(numbers(query), MemoryFilter(now=now), ANSWERS)
 
-    truth = _Exact(database)
+    truth = Exact(database)
     found = [
         len(truth.best(query) & {hit.id for hit in await inside(query)}) / ANSWERS
         for query in queries
@@ -123,7 +123,7 @@ async def _findings(
     )
 
 
-class _Exact:
+class Exact:
     """The true nearest of a namespace, by comparing with each of its vectors."""
 
     def __init__(self, database: Path) -> None:
@@ -150,7 +150,7 @@ def _index_of(database: Path) -> VectorIndex:
     return VectorIndex.open(path, dim=dim, model=model, disk_sync=SystemDisk())
 
 
-def _numbers(query: Query) -> Sequence[float]:
+def numbers(query: Query) -> Sequence[float]:
     # An array, as the recall service passes it: the store makes an array of whatever it gets.
     return query.vector  # type: ignore[return-value]
 

@@ -14,6 +14,7 @@ MODULES = {
     "embedding-behind": "bench.load.embedding_behind",
     "recall": "bench.recall",
     "filtered": "bench.filtered",
+    "postgres-recall": "bench.postgres_recall",
     "reads": "bench.load.reads",
     "residence": "bench.residence",
     "text-leg": "bench.textleg",

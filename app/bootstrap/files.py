@@ -101,15 +101,15 @@ def set_back(database: Path, snapshot: Path, kept: Path, report: Report) -> None
 
 
 @dataclass(frozen=True, slots=True)
-class FileFacts:
-    """What a look at a file shows; `problem` is None when it can be opened."""
+class StoreFacts:
+    """What a look at a store shows; `problem` is None when it can be opened."""
 
     kind: str
     schema_version: int | None
     problem: str | None
 
 
-def look_at(database: Path) -> FileFacts:
+def look_at(database: Path) -> StoreFacts:
     """What the file is, without changing it.
 
     Raises:
@@ -118,7 +118,7 @@ def look_at(database: Path) -> FileFacts:
     status = schema.inspect(database)
     usable = {schema.SchemaKind.OURS, schema.SchemaKind.V57_FOREIGN}
     problem = None if status.kind in usable else status.detail or f"the file is {status.kind}"
-    return FileFacts(status.kind.value, status.version, problem)
+    return StoreFacts(status.kind.value, status.version, problem)
 
 
 def _require(path: Path) -> None:

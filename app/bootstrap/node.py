@@ -22,13 +22,14 @@ from app.store.sqlite.ownership import SERVE, Owner, StoreLock, take
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-    from pathlib import Path
 
+    from app.bootstrap.place import StorePlace
     from app.config.resolve import Resolution
     from app.log.epochs import EpochReason
     from app.recall.embedding.factory import BuiltEmbedder
+    from app.recall.embedding.protocol import Embedder
     from app.services.bundle import Services
-    from app.store.sqlite.adapter import SqliteStore
+    from app.store.protocol import Store
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class NodePlan:
     """What a node is made from. `role` is what others read in the lock file."""
 
     resolution: Resolution
-    database: Path
+    place: StorePlace
     role: str = SERVE
     keyless_loopback: bool = True
     new_epoch: EpochReason | None = None
@@ -54,7 +55,7 @@ class Node:
 
     plan: NodePlan
     lock: StoreLock
-    store: SqliteStore
+    store: Store
     services: Services
     embedder: BuiltEmbedder
     worker: EmbeddingWorker | None
@@ -79,26 +80,12 @@ async def run_node(plan: NodePlan, report: Callable[[str, int, int], None]) -> A
         StoreOpenError: see `open_store`; `OwnedElsewhereError` if another process has the file.
         StoreUnavailableError: the file cannot be used now.
     """
-    settings = plan.resolution.settings
-    lock = take(plan.database)
+    lock = take(plan.place.local)
     try:
         lock.announce(Owner(os.getpid(), plan.role, str(lock.control_socket)))
         # The embedder comes first: its runtime must be loaded before the vector index's.
-        built = choose_embedder(plan.resolution, plan.database)
-        embedder = built.embedder
-        sources = Sources(SystemClock(), SystemRandomness(), SystemDisk())
-        store = open_store(
-            StoreOptions(
-                path=plan.database,
-                mmap_bytes=settings.storage.db_mmap_size_bytes,
-                model=None if embedder is None else embedder.fingerprint,
-                dim=0 if embedder is None else embedder.dim,
-                index_texts=settings.storage.near_duplicate != "off",
-                new_epoch=plan.new_epoch,
-            ),
-            sources,
-            report,
-        )
+        built = choose_embedder(plan.resolution, plan.place.local)
+        store = _open(plan, built.embedder, report)
         try:
             async with _running(plan, lock, store, built) as node:
                 yield node
@@ -108,9 +95,29 @@ async def run_node(plan: NodePlan, report: Callable[[str, int, int], None]) -> A
         lock.release()
 
 
+def _open(
+    plan: NodePlan, embedder: Embedder | None, report: Callable[[str, int, int], None]
+) -> Store:
+    settings = plan.resolution.settings
+    options = StoreOptions(
+        path=plan.place.local,
+        mmap_bytes=settings.storage.db_mmap_size_bytes,
+        model=None if embedder is None else embedder.fingerprint,
+        dim=0 if embedder is None else embedder.dim,
+        index_texts=settings.storage.near_duplicate != "off",
+        new_epoch=plan.new_epoch,
+    )
+    sources = Sources(SystemClock(), SystemRandomness(), SystemDisk())
+    if plan.place.address is None:
+        return open_store(options, sources, report)
+    from app.bootstrap.postgres import open_on_server  # noqa: PLC0415  # its driver is not for all
+
+    return open_on_server(plan.place.address.reveal(), options, settings, sources, report)
+
+
 @asynccontextmanager
 async def _running(
-    plan: NodePlan, lock: StoreLock, store: SqliteStore, built: BuiltEmbedder
+    plan: NodePlan, lock: StoreLock, store: Store, built: BuiltEmbedder
 ) -> AsyncIterator[Node]:
     settings = plan.resolution.settings
     clock = SystemClock()

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.store.postgres import schema
+from app.bootstrap.files import StoreFacts
+from app.store.postgres import digests, schema
+from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.catalogue import Catalogue, create_graph, read_catalogue
-from app.store.postgres.connection import PostgresOptions
+from app.store.postgres.connection import PostgresOptions, Preamble, connect, transaction
+from app.store.postgres.errors import explaining
+from app.store.postgres.identity import NodeFile
+from app.store.postgres.transactions import PostgresReader
 from app.store.postgres.url import PostgresUrl
+from app.store.postgres.writes import WriteOptions
+from app.store.schema import SchemaKind
+from app.store.writing.scrub import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.config.settings import Settings
+    from app.store.protocol import Store
+    from app.store.registry import StoreOptions
+    from app.store.sqlite.adapter import Sources
+    from app.store.writing.scrub import ScrubReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,70 @@ def postgres_options(settings: Settings, address: str) -> PostgresOptions:
         lock_seconds=settings.postgres_lock_timeout_secs,
         pooled=settings.postgres_pooled,
     )
+
+
+def open_on_server(
+    address: str,
+    options: StoreOptions,
+    settings: Settings,
+    sources: Sources,
+    report: Callable[[str, int, int], None],
+) -> Store:
+    """Bring a server's schema up to date and open it.
+
+    `options.path` says where the node keeps who it is.
+
+    Raises:
+        InvalidInputError: the address cannot be read.
+        StoreOpenError: the server refuses us, or the schema is of another version or dimension.
+        StoreUnavailableError: no server takes writes now.
+    """
+    reached = postgres_options(settings, address)
+    schema.migrate(reached.url, lambda sentence: report(sentence, 0, 0), dim=options.dim or None)
+    return PostgresStore(
+        WriteOptions(
+            reached,
+            model=options.model,
+            index_texts=options.index_texts,
+            node_file=NodeFile(options.path, sources.disk_sync),
+            new_epoch=options.new_epoch,
+        ),
+        sources.clock,
+        sources.randomness,
+        dim=options.dim,
+    )
+
+
+def look_at_server(address: str) -> StoreFacts:
+    """What the address's schema is, without changing it.
+
+    Raises:
+        InvalidInputError: the address cannot be read.
+        StoreOpenError, StoreUnavailableError: the server cannot be reached or refuses us.
+    """
+    status = schema.inspect(PostgresUrl.parse(address)).status
+    usable = {SchemaKind.EMPTY, SchemaKind.OURS}
+    problem = None if status.kind in usable else status.detail or f"the store is {status.kind}"
+    return StoreFacts(status.kind.value, status.version, problem)
+
+
+def scrub_server(address: str, report: Callable[[str, int, int], None]) -> ScrubReport:
+    """Hash every row, projection and chain again, in one snapshot.
+
+    Raises:
+        InvalidInputError, StoreOpenError, StoreUnavailableError: as `look_at_server`.
+    """
+    options = PostgresOptions(PostgresUrl.parse(address))
+    with (
+        closing(connect(options)) as connection,
+        explaining(options.url),
+        transaction(connection, Preamble.reading(options)),
+    ):
+        return scrub(
+            PostgresReader(connection),
+            digests.read(connection),
+            lambda done, total: report("scrub", done, total),
+        )
 
 
 def initialise(

@@ -130,7 +130,7 @@ def connect(session: Session) -> Iterator[Node]:
     Raises:
         AiMemoryError: the store cannot be opened, or its owner does not answer.
     """
-    path = control_socket(session.database)
+    path = control_socket(session.place.local)
     if path is not None:
         transport = _SocketTransport(path, session.agent_id)
         # What the lock file says may be stale; that somebody listens there is not.
@@ -213,7 +213,7 @@ def _in_place(session: Session) -> Iterator[_InPlaceTransport]:
     log_quietly()
     with Progress() as progress, asyncio.Runner() as runner:
         report: Callable[[str, int, int], None] = progress.report
-        opened = server.local_client(session.resolve(), session.database, session.agent_id, report)
+        opened = server.local_client(session.resolve(), session.place, session.agent_id, report)
         client = runner.run(opened.__aenter__())
         try:
             yield _InPlaceTransport(runner, client)

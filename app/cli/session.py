@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from app.bootstrap.place import place_of
 from app.config.resolve import Resolution, resolve, resolve_leniently
 from app.domain.errors import InvalidInputError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from app.bootstrap.place import StorePlace
     from app.config.settings import Settings
 
 _READABLE_BY_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -83,8 +85,24 @@ class Session:
         return self.resolve().settings
 
     @property
+    def place(self) -> StorePlace:
+        """Where the store is."""
+        return place_of(self.resolve())
+
+    @property
     def database(self) -> Path:
-        return self.settings.db
+        """The store's file, for verbs that work on it as such.
+
+        Raises:
+            InvalidInputError: the store is on a server.
+        """
+        place = self.place
+        if place.address is not None:
+            raise InvalidInputError(
+                f"this works on an SQLite file, and the store is {place.shown}: use the server's"
+                " own tools, such as pg_dump"
+            )
+        return place.local
 
     @property
     def agent_id(self) -> str:

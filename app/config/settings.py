@@ -69,6 +69,18 @@ class Settings(Section):
             note="a flag or variable equal to the default leaves the choice to the file",
         ),
     ] = Path("ai-memory.db")
+    store_url: Annotated[
+        Secret | None,
+        Key(
+            "Where the store is, if not in an SQLite file: `postgresql://host/database`.",
+            env=("AI_MEMORY_STORE_URL",),
+            flag="serve --store-url",
+            ours=True,
+            note="libpq's form, which may name several hosts; not together with `--db` or "
+            "`AI_MEMORY_DB`. A password is better left to PGPASSWORD or a password file; with one "
+            "here, keep the file's mode at 0600. v0.7.0 knows the flag only",
+        ),
+    ] = None
     api_key: Annotated[
         Secret | None,
         Key(

@@ -352,6 +352,10 @@ class Store(
         """Live memories whose vector of `model` is missing or stale, oldest first."""
 
     @abstractmethod
+    def watch_backlog(self, notify: Callable[[], None]) -> None:
+        """Call `notify` on the event loop when texts wait for a vector."""
+
+    @abstractmethod
     async def collect_expired(self, limit: int, *, archive: bool) -> Sequence[Memory]:
         """Move up to `limit` expired rows out of the live table; a local, reversible projection."""
 

@@ -16,9 +16,12 @@ import psycopg
 import pytest
 
 from app.store.postgres import schema
+from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.connection import PostgresOptions, Preamble, connect, transaction
 from app.store.postgres.pool import Readers
 from app.store.postgres.url import PostgresUrl
+from app.store.postgres.writes import WriteOptions
+from tests.contract.store.conftest import Put, SeededRandomness, TurnedClock, memory
 from tools.postgres.cluster import HOST, Cluster
 
 SERVER_CONNECTIONS = 2
@@ -142,3 +145,26 @@ def test_nodes_that_start_at_once_through_it_make_one_store(pooled_address: str)
     with closing(connect(options)) as opened:
         counted = opened.execute("SELECT count(*) FROM shared.governance_rules").fetchone()
     assert counted == (4,)
+
+
+async def test_nodes_write_through_it(pooled_address: str) -> None:
+    """Batches travel as pipelines, nothing is prepared, and leases need no session."""
+    options = store(pooled_address, "shared")
+    schema.migrate(options.url, lambda _: None)
+    clock = TurnedClock()
+    nodes = [
+        PostgresStore(WriteOptions(options), clock, SeededRandomness(number)) for number in (1, 2)
+    ]
+    try:
+        for step in range(12):
+            await asyncio.gather(
+                *(
+                    node.submit(Put(memory(f"{name}-{step}", title=f"title {step}")))
+                    for name, node in enumerate(nodes)
+                )
+            )
+        assert set((await nodes[0].clock()).as_dict().values()) == {12}
+        assert (await nodes[1].scrub(lambda _done, _total: None)).is_sound
+    finally:
+        for node in nodes:
+            await node.close()

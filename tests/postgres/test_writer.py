@@ -46,6 +46,10 @@ from tools.postgres.cluster import Cluster
 EVERYTHING = MemoryFilter(now=format_instant(START))
 PEER = "00112233445566aa.1"
 NOW_MS = int(START.timestamp() * 1000)
+END_OTHERS = (
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 SETTING = Query("SELECT current_setting('synchronous_commit')")
 
 
@@ -243,14 +247,11 @@ async def test_a_server_that_lost_entries_is_met_with_a_new_epoch(nodes: Nodes, 
     ask(nodes.url, "UPDATE log_origins SET head_seq = 1, head_hash = %s", [head.hash])
     receipt = await node.submit(Put(memory("m3")))
     assert (receipt.origin, receipt.seq) == (f"{before.node_id}.{before.epoch + 1}", 1)
+    ask(nodes.url, END_OTHERS)
+    assert (await node.submit(Put(memory("m4")))).seq == 2
 
 
 # --- connections -------------------------------------------------------------------------------
-
-END_OTHERS = (
-    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-)
 
 
 async def test_a_connection_that_was_lost_between_batches_costs_nothing(nodes: Nodes, ask: Ask):
@@ -293,7 +294,9 @@ async def test_a_node_outlives_its_server(postgres_cluster: Cluster, make_on_clu
     assert await node.get("m1", EVERYTHING) is not None
     assert await node.get("m2", EVERYTHING) is None
     assert await is_sound(node)
+    postgres_cluster.halt()
     await nodes.stop(node)
+    postgres_cluster.start()
 
 
 @pytest.fixture

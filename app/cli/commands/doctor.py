@@ -8,6 +8,7 @@ import click
 import httpx
 
 from app.bootstrap.files import look_at, scrub_file
+from app.bootstrap.place import place_of
 from app.bootstrap.sources import SystemClock
 from app.cli import diagnosis, reachability
 from app.cli.connection import API, NodeRefusedError, connect
@@ -21,11 +22,13 @@ from app.domain.errors import AiMemoryError
 from app.domain.timestamps import format_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
+    from app.bootstrap.files import StoreFacts
+    from app.bootstrap.place import StorePlace
     from app.config.resolve import Resolution
     from app.domain.memory import Json
+    from app.store.writing.scrub import ScrubReport
 
 REMOTE_SECONDS: Final = 5.0
 CRITICAL_EXIT: Final = 2
@@ -56,10 +59,10 @@ def doctor(
         ]
     sections.append(_configuration(resolution, every_key=provenance))
     if scrub and remote is None:
-        sections.append(_scrub(session.database))
+        sections.append(_scrub(session.place))
     found = Diagnosis(
         mode="local" if remote is None else "remote",
-        source=str(session.database) if remote is None else remote,
+        source=session.place.shown if remote is None else remote,
         generated_at=format_instant(SystemClock().now()),
         sections=sections,
     )
@@ -71,20 +74,19 @@ def doctor(
 
 
 def _local(session: Session, resolution: Resolution) -> list[Section]:
-    database = resolution.settings.db
+    place = place_of(resolution)
+    shown = [("db", place.shown)]
     try:
-        facts = look_at(database)
-        if facts.kind in {"empty", "v57_foreign"}:
-            return [_untouched(database, facts.kind)]
+        facts = _look_at(place)
+        if facts.kind in {"empty", "v57_foreign"} and facts.problem is None:
+            return [_untouched(place, facts.kind)]
         if facts.problem is not None:
-            return [Section("Storage", Severity.CRITICAL, [("db", str(database))], facts.problem)]
+            return [Section("Storage", Severity.CRITICAL, shown, facts.problem)]
         with connect(session) as node:
             stats = node.call("GET", "/stats").body
             capabilities = node.call("GET", "/capabilities").body
-    except AiMemoryError as error:
-        return [Section("Storage", Severity.CRITICAL, [("db", str(database))], error.message)]
-    except NodeRefusedError as error:
-        return [Section("Storage", Severity.CRITICAL, [("db", str(database))], error.message)]
+    except (AiMemoryError, NodeRefusedError) as error:
+        return [Section("Storage", Severity.CRITICAL, shown, error.message)]
     return [
         diagnosis.storage(stats),
         diagnosis.index(stats),
@@ -97,14 +99,22 @@ def _local(session: Session, resolution: Resolution) -> list[Section]:
     ]
 
 
-def _untouched(database: Path, kind: str) -> Section:
-    """A file that the first command would make or adopt; looking must not do it."""
+def _look_at(place: StorePlace) -> StoreFacts:
+    if place.address is None:
+        return look_at(place.local)
+    from app.bootstrap.postgres import look_at_server  # noqa: PLC0415  # its driver is not for all
+
+    return look_at_server(place.address.reveal())
+
+
+def _untouched(place: StorePlace, kind: str) -> Section:
+    """A store that the first command would make or adopt; looking must not do it."""
     note = (
         "no database yet; the first command makes it"
         if kind == "empty"
         else "a v0.7.0 database; the first command adopts it and keeps a copy"
     )
-    return Section("Storage", Severity.INFO, [("db", str(database))], note)
+    return Section("Storage", Severity.INFO, [("db", place.shown)], note)
 
 
 def _remote(url: str, resolution: Resolution) -> list[Section]:
@@ -160,10 +170,10 @@ def _configuration(resolution: Resolution, *, every_key: bool) -> Section:
     return Section("Configuration", Severity.INFO, facts)
 
 
-def _scrub(database: Path) -> Section:
+def _scrub(place: StorePlace) -> Section:
     try:
         with Progress() as progress:
-            report = scrub_file(database, progress.report)
+            report = _scrubbed(place, progress.report)
     except AiMemoryError as error:
         return Section("Scrub", Severity.CRITICAL, (), error.message)
     facts = [
@@ -176,3 +186,11 @@ def _scrub(database: Path) -> Section:
     if report.is_sound:
         return Section("Scrub", Severity.INFO, facts)
     return Section("Scrub", Severity.CRITICAL, facts, "stored rows are not what was written")
+
+
+def _scrubbed(place: StorePlace, report: Callable[[str, int, int], None]) -> ScrubReport:
+    if place.address is None:
+        return scrub_file(place.local, report)
+    from app.bootstrap.postgres import scrub_server  # noqa: PLC0415  # its driver is not for all
+
+    return scrub_server(place.address.reveal(), report)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from app.bootstrap.files import look_at
+from app.bootstrap.place import URL_FORMS, path_of
 from app.cli.connection import connect
 from app.cli.output import emit, object_of
 from app.cli.progress import Progress
@@ -18,17 +18,18 @@ from app.cli.verb import verb
 from app.domain.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from app.domain.memory import Json
 
-_FORMS: Final = "sqlite:///absolute/path, sqlite://./relative/path, postgresql://host/database"
 _POSTGRES: Final = ("postgresql://", "postgres://")
 
 
 @verb("schema-init")
 @click.option(
     "--store-url",
-    help=f"Else the database of the settings. {_FORMS}. A password is better left to PGPASSWORD or"
-    " a password file than written here.",
+    help=f"Else the database of the settings. {URL_FORMS}. A password is better left"
+    " to PGPASSWORD or a password file than written here.",
 )
 @click.option("--embedding-dim", type=int, help="Of the vectors in a PostgreSQL store: 384 or 768.")
 @click.option(
@@ -106,18 +107,6 @@ def _sentences(document: dict[str, Json]) -> str:
         f"{counted}, schema version {document['schema_version']}"
         + (f"\nextensions: {named}" if named else "")
     )
-
-
-def path_of(url: str) -> Path:
-    """The file that a store URL names.
-
-    Raises:
-        InvalidInputError: no form that is accepted.
-    """
-    scheme, _, rest = url.partition("://")
-    if scheme != "sqlite" or not rest.startswith(("/", "./")):
-        raise InvalidInputError(f"--store-url must be one of: {_FORMS}")
-    return Path(rest)
 
 
 def _catalogue(database: Path) -> dict[str, list[str]]:

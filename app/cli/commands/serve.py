@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from app.bootstrap.place import URL_FORMS
 from app.cli.progress import Progress
 from app.cli.session import Session, note
 from app.cli.verb import verb
@@ -19,13 +20,19 @@ from app.cli.verb import verb
     type=click.IntRange(min=0),
     help="How long running requests may go on after SIGTERM.",
 )
-def serve(session: Session, host: str, port: int, shutdown_grace_secs: int) -> None:
+@click.option(
+    "--store-url",
+    help=f"The store, instead of --db: {URL_FORMS}.  [env: AI_MEMORY_STORE_URL]",
+)
+def serve(
+    session: Session, host: str, port: int, shutdown_grace_secs: int, store_url: str | None
+) -> None:
     """Run a node.
 
     It answers HTTP until SIGINT or SIGTERM, then drains. Tier and API key come from the
     configuration.
     """
-    resolution = session.resolve()
+    resolution = session.resolve({"store_url": store_url})
     if resolution.file is not None:
         note(f"configuration: {resolution.file}")
     from app import server  # noqa: PLC0415  # the whole service; only this verb needs it
@@ -33,14 +40,13 @@ def serve(session: Session, host: str, port: int, shutdown_grace_secs: int) -> N
 
     log_as_configured(resolution)
 
-    options = server.ServeOptions(
-        resolution, session.database, host, port, grace_seconds=shutdown_grace_secs
-    )
+    place = session.place
+    options = server.ServeOptions(resolution, place, host, port, grace_seconds=shutdown_grace_secs)
     with Progress() as progress:
         server.run(
             server.serve(
                 options,
                 progress.report,
-                lambda url: note(f"ai-memory listens on {url}, database {session.database}"),
+                lambda url: note(f"ai-memory listens on {url}, database {place.shown}"),
             )
         )

@@ -62,6 +62,7 @@ class PostgresStore(PostgresWrites):
         super().__init__(options, clock, randomness)
         self._conditions = KnownConditions(self._readers.compiled)
 
+    @override
     def watch_backlog(self, notify: Callable[[], None]) -> None:
         """Call `notify` on the event loop when texts wait for a vector."""
         self._on_backlog = notify

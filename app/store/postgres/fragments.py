@@ -37,5 +37,8 @@ def joined(parts: Iterable[Fragment], between: str) -> Fragment:
 
 
 def rows(connection: psycopg.Connection, statement: Fragment) -> Sequence[tuple[Any, ...]]:
-    """What a statement gives."""
-    return connection.execute(statement.text.encode(), statement.values).fetchall()
+    """What a statement gives.
+
+    Never prepared: a plan for any value would read a tsquery or a vector anew at every row.
+    """
+    return connection.execute(statement.text.encode(), statement.values, prepare=False).fetchall()

@@ -320,7 +320,8 @@ def _has_memories(connection: psycopg.Connection) -> bool:
 def _set_dimension(connection: psycopg.Connection, dim: int) -> None:
     for table in _EMBEDDED_TABLES:
         statement = sql.SQL(
-            "ALTER TABLE {table} ALTER COLUMN embedding TYPE vector({dim}) USING NULL;"
+            "ALTER TABLE {table} ALTER COLUMN embedding TYPE vector({dim}) USING NULL,"
+            " ALTER COLUMN embedding SET STORAGE PLAIN;"
             " UPDATE {table} SET embedding_dim = NULL WHERE embedding_dim IS NOT NULL"
         ).format(table=sql.Identifier(table), dim=sql.Literal(dim))
         connection.execute(statement)

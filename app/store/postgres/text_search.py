@@ -195,7 +195,7 @@ def _counted(classes: str) -> str:
 def _score(scored: Sequence[Weighed]) -> Fragment:
     """F (k1 + 1) / (f + k), written so that each count is looked at once."""
     parts = [
-        fragment(f"%s * (1 - k / (p{number} + {_TITLE_EXTRA} * t{number} + k))", share)
+        fragment(f"%s * (1 - k / (p{number} + {_TITLE_EXTRA:g} * t{number} + k))", share)
         for number, share in enumerate(one.weight * (K1 + 1.0) for one in scored)
     ]
     return joined(parts, " + ") if parts else fragment("0::float8")

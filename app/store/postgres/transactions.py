@@ -225,6 +225,7 @@ class PostgresTransactions:
         self._randomness = randomness
         self._node_file = node_file
         self._synchronous_commit = synchronous_commit
+        self._known_seq = 0
         self._connection = connect(options)
         try:
             with explaining(self._url):
@@ -233,7 +234,6 @@ class PostgresTransactions:
         except BaseException:
             self._connection.close()
             raise
-        self._known_seq = 0
         self._kept = clock.monotonic()
 
     @contextmanager
@@ -266,7 +266,8 @@ class PostgresTransactions:
     def close(self) -> None:
         """Give the lease back and disconnect."""
         if not self._connection.closed:
-            with suppress(psycopg.Error), self._transaction() as connection:
+            # A server that is gone sees the lease end by itself.
+            with suppress(psycopg.Error, AiMemoryError), self._transaction() as connection:
                 release(connection, self.identity)
         self._connection.close()
 
@@ -309,7 +310,7 @@ class PostgresTransactions:
         return Preamble.writing(self._options).text + setting.encode()
 
     def _take_identity(self, former: Former | None, forced: EpochReason | None) -> Identity:
-        return take_identity(
+        identity = take_identity(
             self._connection,
             lambda: transaction(self._connection, Preamble(self._preamble)),
             self._randomness,
@@ -317,6 +318,9 @@ class PostgresTransactions:
             former=former,
             forced=forced,
         )
+        if identity.is_new_epoch:
+            self._known_seq = 0
+        return identity
 
     def _start_again(self, forced: EpochReason | None) -> None:
         """Write as another origin from now on."""

@@ -30,8 +30,8 @@ _COLUMN_DIM: Final = (
     "SELECT atttypmod FROM pg_attribute"
     " WHERE attrelid = 'memories'::regclass AND attname = 'embedding'"
 )
-_EF_SEARCH_MIN: Final = 100
-_EF_SEARCH_A_HIT: Final = 2
+_EF_SEARCH_MIN: Final = 200
+_EF_SEARCH_A_HIT: Final = 4
 _EF_SEARCH_MAX: Final = 1_000  # pgvector's own bound
 
 

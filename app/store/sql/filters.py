@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import ColumnElement, and_, bindparam, false, func, or_
 
-from app.domain.memory import SCOPES
+from app.domain.memory import PRIORITY_MAX, SCOPES
 from app.store.sql.expressions import has_prefix, has_tag, json_text
 from app.store.tables import memories
 
@@ -85,7 +85,9 @@ def conditions(chosen: MemoryFilter) -> ColumnElement[bool]:
     if chosen.owner is not None:
         parts.append(m.agent_id_idx == chosen.owner)
     if chosen.min_priority is not None:
-        parts.append(m.priority >= chosen.min_priority)
+        # No column of PostgreSQL's holds every number that JSON does.
+        least = max(min(chosen.min_priority, PRIORITY_MAX + 1), 0)
+        parts.append(m.priority >= least)
     if chosen.since is not None:
         parts.append(m.created_at >= chosen.since)
     if chosen.until is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 from sqlalchemy import (
-    Integer,
+    BigInteger,
     Select,
     Text,
     and_,
@@ -179,8 +179,8 @@ def _page(chosen: MemoryFilter) -> Select[*tuple[object, ...]]:
         select(*MEMORY_COLUMNS)
         .where(conditions(chosen))
         .order_by(m.priority.desc(), m.updated_at.desc(), m.id)
-        .limit(value("limit", Integer))
-        .offset(value("offset", Integer))
+        .limit(value("limit", BigInteger))
+        .offset(value("offset", BigInteger))
     )
 
 

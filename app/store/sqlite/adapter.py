@@ -229,6 +229,7 @@ class SqliteStore(Store):
         if report.unembedded and self._on_backlog is not None:
             self._submissions.call_soon(self._on_backlog)
 
+    @override
     def watch_backlog(self, notify: Callable[[], None]) -> None:
         """Call `notify` on the event loop when texts wait for a vector."""
         self._on_backlog = notify

@@ -111,8 +111,7 @@ class QuotaLedger:
 
     def _counted(self, key: tuple[str, str], cost: Charge, limits: QuotaLimits) -> _Counters:
         row = self._rows[key] or self._fresh(key, limits)
-        # PostgreSQL gives the day as the moment when it began.
-        if row.day[:10] != self._now[:10]:
+        if row.day[:10] != self._now[:10]:  # a whole timestamp where the column is one
             row = replace(row, memories=0, links=0, day=self._now[:10])
         checks = (
             ("memories_per_day", row.memories, cost.memories, row.max_memories),

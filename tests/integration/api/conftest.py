@@ -1,4 +1,4 @@
-"""The HTTP surface over a real SQLite store, in this process.
+"""The HTTP surface over a real store of each kind, in this process.
 
 `api` is the surface that most tests need: keyless loopback, whose default identity is an admin, as
 under `make serve`. `make_api(ApiOptions(...))` opens one more over the same store, `clock.advance`
@@ -52,6 +52,10 @@ from app.services.recall import RecallService
 from app.services.retrieval import StoreLegs
 from app.services.subscriptions import SubscriptionRules, SubscriptionService
 from app.services.touches import Extensions, Touches
+from app.store.postgres.adapter import PostgresStore
+from app.store.postgres.connection import PostgresOptions
+from app.store.postgres.url import PostgresUrl
+from app.store.postgres.writes import WriteOptions
 from app.store.protocol import QuotaLimits, Store
 from app.store.schema import migrate
 from app.store.sql.filters import MemoryFilter
@@ -194,10 +198,21 @@ def clock() -> MovableClock:
     return MovableClock()
 
 
-@pytest.fixture
-async def store(tmp_path: Path, clock: MovableClock) -> AsyncIterator[Store]:
-    """An empty store in a file."""
-    opened = open_store(tmp_path / "node.db", clock)
+def open_on_server(address: str, clock: MovableClock) -> Store:
+    """A store in a database with the newest schema."""
+    options = PostgresOptions(PostgresUrl.parse(address), most=4, least=1)
+    return PostgresStore(WriteOptions(options), clock, SystemRandomness())
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: MovableClock
+) -> AsyncIterator[Store]:
+    """An empty store: every test of the surface has to pass on both."""
+    if request.param == "postgres":
+        opened = open_on_server(request.getfixturevalue("postgres_database"), clock)
+    else:
+        opened = open_store(tmp_path / "node.db", clock)
     yield opened
     await opened.close()
 

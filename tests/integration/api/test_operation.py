@@ -114,14 +114,14 @@ async def test_two_apps_in_one_process_count_apart(services):
         (None, "3", V3_KEYS),
     ],
 )
-async def test_capabilities_come_in_the_version_asked_for(api, accepted, version, keys):
+async def test_capabilities_come_in_the_version_asked_for(api, store, accepted, version, keys):
     headers = {} if accepted is None else {"Accept-Capabilities": accepted}
 
     document = (await api.get("/api/v1/capabilities", headers=headers)).json()
 
     assert set(document) == keys | {"families"}
     assert document.get("schema_version") == version
-    assert document["storage_backend"] == "sqlite"
+    assert document["storage_backend"] == (await store.status()).backend
     assert document["db_schema_version"] == 57
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.bootstrap.place import path_of
 from app.cli.commands.portability import BATCH_BYTES_MAX, BATCH_ROWS_MAX, _batches, _follow
-from app.cli.commands.schema import path_of
 from app.cli.namespace_default import default_namespace, fitted, origin_name
 from app.cli.words import check_tier, json_word, split_words
 from app.domain import validation
