@@ -102,30 +102,30 @@ class PostgresAddress:
     """A store in a schema of a PostgreSQL database."""
 
     def __init__(self, options: PostgresOptions) -> None:
-        self._options = options
+        self.options = options
 
     @override
     def __str__(self) -> str:
-        return str(self._options.url)
+        return str(self.options.url)
 
     def place(self) -> object:
         from app.store.postgres import moving as postgres  # noqa: PLC0415
 
-        return postgres.place_of(self._options)
+        return postgres.place_of(self.options)
 
     @contextmanager
     def source(self) -> Iterator[Seen]:
         from app.store.postgres import moving as postgres  # noqa: PLC0415
 
-        postgres.require(self._options.url)
-        with postgres.seen(self._options) as found:
+        postgres.require(self.options.url)
+        with postgres.seen(self.options) as found:
             yield found
 
     @contextmanager
     def target(self, dim: int | None, progress: Callable[[str], None]) -> Iterator[Target]:
         from app.store.postgres import moving as postgres  # noqa: PLC0415
 
-        with postgres.filling(self._options, dim, progress) as found:
+        with postgres.filling(self.options, dim, progress) as found:
             yield found
 
     def look(self) -> tuple[bool, str | None]:
@@ -133,13 +133,13 @@ class PostgresAddress:
         from app.store.postgres import moving as postgres  # noqa: PLC0415
         from app.store.postgres import schema as postgres_schema  # noqa: PLC0415
 
-        kind = postgres_schema.inspect(self._options.url).status.kind
+        kind = postgres_schema.inspect(self.options.url).status.kind
         if kind is schema.SchemaKind.EMPTY:
             return False, None
         if kind is schema.SchemaKind.UNFINISHED:
             return True, None
-        postgres.require(self._options.url)
-        with postgres.seen(self._options) as found:
+        postgres.require(self.options.url)
+        with postgres.seen(self.options) as found:
             return False, occupation(found.reader)
 
 

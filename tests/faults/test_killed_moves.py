@@ -40,7 +40,7 @@ def written(address: Address) -> str:
     if isinstance(address, SqliteAddress):
         return str(address)
     return "postgresql://?" + "&".join(
-        f"{name}={value}" for name, value in address._options.url.parameters.items()
+        f"{name}={value}" for name, value in address.options.url.parameters.items()
     )
 
 

@@ -205,8 +205,11 @@ def _status(connection: psycopg.Connection, schema: str, tables: set[str]) -> Sc
     if revision == HEAD_REVISION and (missing := _OUR_TABLES - tables):
         detail = f"missing tables: {', '.join(sorted(missing))}"
         return SchemaStatus(SchemaKind.DAMAGED, version, revision, detail)
-    kind = SchemaKind.UNFINISHED if UNFINISHED_MOVE in tables else SchemaKind.OURS
-    return SchemaStatus(kind, version, revision)
+    is_whole = UNFINISHED_MOVE not in tables
+    kind = SchemaKind.OURS if is_whole else SchemaKind.UNFINISHED
+    return SchemaStatus(
+        kind, version, revision, "" if is_whole else f"the store {UNFINISHED_MOVE_FOUND}"
+    )
 
 
 def _value(connection: psycopg.Connection, schema: str, table: str, what: str) -> object:

@@ -29,6 +29,7 @@ from app.store.postgres.connection import PostgresOptions
 from app.store.postgres.url import PostgresUrl
 from app.store.postgres.writes import WriteOptions
 from app.store.protocol import Charge, Decided, LocalRow, Needs, QuotaLimits, View
+from app.store.sql.selects import SqlValue
 from app.store.sqlite.adapter import Sources, SqliteOptions, SqliteStore
 from app.store.sqlite.connection import FileOptions
 from app.store.tables.types import Embedding, JsonText, Timestamp
@@ -95,8 +96,8 @@ class Places:
                 SqliteOptions(FileOptions(address.path), model=MODEL, dim=DIM),
                 Sources(self.clock, randomness, RealDisk()),
             )
-        postgres_schema.migrate(address._options.url, lambda _: None)
-        options = WriteOptions(address._options, model=MODEL)
+        postgres_schema.migrate(address.options.url, lambda _: None)
+        options = WriteOptions(address.options, model=MODEL)
         return PostgresStore(options, self.clock, randomness, dim=DIM)
 
 
@@ -114,7 +115,7 @@ class Own:
         view.charge(
             Charge("alice", "global", memories=1, storage_bytes=7), QuotaLimits(None, None, None)
         )
-        values = {
+        values: dict[str, SqlValue] = {
             "url": "https://example.org/hook",
             "events": "*",
             "created_at": view.now,
@@ -224,7 +225,7 @@ def dump(address: Address) -> Dump:
     if isinstance(address, SqliteAddress):
         with closing(sqlite3.connect(address.path)) as connection:
             return _dump(lambda text: connection.execute(text).fetchall())
-    url = address._options.url
+    url = address.options.url
     with closing(psycopg.connect(**url.parameters)) as postgres:  # type: ignore[arg-type]
         postgres.execute(f"SET search_path = {url.schema}, public".encode())
         postgres.execute("SET TimeZone = 'UTC'")
@@ -232,9 +233,9 @@ def dump(address: Address) -> Dump:
 
 
 def _dump(ask: Callable[[str], list[tuple[object, ...]]]) -> Dump:
-    origins = dict(ask("SELECT origin_no, origin FROM log_origins"))  # type: ignore[arg-type]
+    origins = {row[0]: row[1] for row in ask("SELECT origin_no, origin FROM log_origins")}
     found: Dump = {
-        "heads": sorted(ask("SELECT origin, head_seq, head_hash, head_hlc FROM log_origins"))  # type: ignore[type-var]
+        "heads": sorted(ask("SELECT origin, head_seq, head_hash, head_hlc FROM log_origins"))
     }
     for table in (*STATES, *SHOWN, *COPIED):
         columns = [column for column in table.c if column.computed is None]

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from app.bootstrap.moving import SqliteAddress, move, plan
+from app.bootstrap.moving import PostgresAddress, SqliteAddress, move, plan
 from app.domain.errors import ConflictError, InvalidInputError, StoreOpenError
 from app.log.epochs import parse_origin
 from app.store.moving.tables import COPIED, DIGESTS, ORIGINS, OWN, SHOWN, STATES
@@ -218,7 +218,8 @@ async def test_a_target_that_was_changed_is_found_out_and_stays_closed(places: P
 
     with pytest.raises(InterruptedMoveError):
         move(source, target, stop_at_the_end, 1_000)
-    url = target._options.url
+    assert isinstance(target, PostgresAddress)
+    url = target.options.url
     address = " ".join(f"{name}={value}" for name, value in url.parameters.items())
     ask(address, "UPDATE log_entries SET hash = sha256(hash) WHERE seq = 3")
     ask(address, "UPDATE subscriptions SET url = 'https://example.org/other' WHERE id = 's1'")
