@@ -12,7 +12,7 @@ from random import Random
 
 import numpy as np
 import psycopg
-from sqlalchemy import Column
+from sqlalchemy import REAL, Column, LargeBinary, Text
 
 from app.bootstrap.moving import Address, PostgresAddress, SqliteAddress
 from app.domain.memory import MemoryLink
@@ -217,6 +217,35 @@ async def fill(store: TestedStore, clock: TurnedClock, chance: Random, rows: int
     await store.collect_expired(3, archive=False)
 
 
+_FITTING = {"severity": "warn", "dim": DIM, "vector": bytes(2 * DIM)}
+
+
+def put_a_row_into_each(path: Path) -> None:
+    """One row in every table that is copied and has none, with a value in every column."""
+    with closing(sqlite3.connect(path)) as connection:
+        for table in COPIED:
+            if connection.execute(f"SELECT 1 FROM {table.name}").fetchone() is None:
+                row = {one.name: _FITTING.get(one.name, _any_value(one)) for one in table.c}
+                connection.execute(
+                    f"INSERT INTO {table.name} ({', '.join(row)})"
+                    f" VALUES ({', '.join('?' * len(row))})",
+                    tuple(row.values()),
+                )
+        connection.commit()
+
+
+def _any_value(column: Column[object]) -> SqlValue:
+    if isinstance(column.type, Timestamp):
+        return "2026-06-01T12:00:00.250000+00:00"
+    if isinstance(column.type, JsonText):
+        return '{"z":[1,2.5,1000],"a":"\\u0000 ü"}'
+    if isinstance(column.type, LargeBinary):
+        return bytes(range(32))
+    if isinstance(column.type, Text):
+        return f"{column.name} \x00 ü"
+    return 0.5 if isinstance(column.type, REAL) else 1
+
+
 Dump = dict[str, list[tuple[object, ...]]]
 
 
@@ -266,8 +295,10 @@ def _alike(value: object, column: Column[object]) -> object:
     if isinstance(column.type, JsonText):
         document = json.loads(value) if isinstance(value, str) else value
         return json.dumps(document, sort_keys=True).replace("\\u0000", "\\ufffd")
-    # Keys keep them apart on PostgreSQL, where elsewhere another character stands for NUL.
-    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    # Where PostgreSQL cannot hold NUL: an escape in keys, another character elsewhere.
+    return value.replace("\x00", "\ufffd").replace("\ufffe0", "\ufffd")
 
 
 def _moment(text: str) -> datetime:

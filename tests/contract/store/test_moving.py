@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from app.bootstrap.moving import PostgresAddress, SqliteAddress, move, plan
+from app.bootstrap.moving import Address, PostgresAddress, SqliteAddress, move, plan
 from app.domain.errors import ConflictError, InvalidInputError, StoreOpenError
 from app.log.epochs import parse_origin
 from app.store.moving.tables import COPIED, DIGESTS, ORIGINS, OWN, SHOWN, STATES
@@ -14,7 +14,7 @@ from app.store.protocol import Receipt
 from app.store.sql.filters import MemoryFilter
 from app.store.tables import metadata
 from tests.contract.store.conftest import Put, memory
-from tests.contract.store.moving import PEER, Places, dump, fill, tables
+from tests.contract.store.moving import PEER, Places, dump, fill, put_a_row_into_each, tables
 from tests.postgres.fixtures import Databases
 from tools.postgres.server import Server
 
@@ -74,6 +74,22 @@ async def test_a_store_is_the_same_on_every_database_that_it_moves_through(
             "after", MemoryFilter(now=places.clock.text()), 5, every_term=True
         )
         assert "after" in {hit.id for hit in hits}
+
+
+async def test_rows_of_every_table_come_through_both_databases(places: Places):
+    source = places.new("sqlite")
+    async with places.opened(source) as store:
+        await store.submit(Put(memory("m1")))
+    assert isinstance(source, SqliteAddress)
+    put_a_row_into_each(source.path)
+    before = dump(source)
+    assert {table.name for table in COPIED} <= set(tables(before))
+    address: Address = source
+    for kind in ("postgres", "sqlite"):
+        target = places.new(kind)
+        assert move(address, target, quiet, 1_000).differences == ()
+        assert dump(target) == before
+        address = target
 
 
 async def test_a_moved_store_never_writes_as_an_origin_that_it_brought(places: Places):
