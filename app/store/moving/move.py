@@ -157,6 +157,7 @@ class Move:
             self._begin()
         self._number_origins()
         self._copy()
+        self._report("indexing", 0, 0)
         self._target.settle()
         with self._target.seen() as now:
             found = tuple(differences(self._source, now, self._report))
@@ -197,6 +198,7 @@ class Move:
     def _begin(self) -> None:
         with self._transaction() as transaction:
             record.create(transaction, self._source_id(), self._mark(), self._runner)
+            self._target.clear_way(transaction)
             for statement in _CLEAR_SEEDS:
                 transaction.write(statement, [()])
             heads = self._source.reader.read(_HEADS, ())

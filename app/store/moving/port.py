@@ -37,8 +37,14 @@ class Target(Protocol):
         """What is committed now."""
         ...
 
+    def clear_way(self, transaction: Transaction) -> None:
+        """In the transaction that begins the move: drop what is dear to keep up row by row."""
+        ...
+
     def settle(self) -> None:
-        """Bring what follows from the rows up to date: numbers to give next, digests.
+        """Make what follows from the rows: indexes, numbers to give next, digests.
+
+        May be called again after a run that was killed.
 
         Raises:
             AiMemoryError: the database cannot write.

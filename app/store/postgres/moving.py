@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from psycopg import sql
 from sqlalchemy import Integer
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex
 
 from app.domain.errors import StoreOpenError
 from app.store.ladder import HEAD_REVISION
@@ -23,7 +25,8 @@ from app.store.postgres.transactions import (
     pipelined,
 )
 from app.store.schema import SchemaKind
-from app.store.tables import metadata
+from app.store.tables import memories, metadata
+from app.store.writing.statements import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,10 +37,18 @@ if TYPE_CHECKING:
     from app.store.postgres.connection import PostgresOptions
     from app.store.postgres.url import PostgresUrl
     from app.store.writing.chain import Chain
+    from app.store.writing.port import Transaction
 
 _NUMBER_ON: Final = sql.SQL(
     "SELECT setval(pg_get_serial_sequence({table_name}, {column_name}), max({column}))"
     " FROM {table} HAVING max({column}) IS NOT NULL"
+)
+_NO_VECTOR_INDEX: Final = Change("DROP INDEX IF EXISTS memories_embedding_hnsw")
+_VECTOR_INDEX: Final = str(
+    CreateIndex(
+        next(one for one in memories.indexes if one.name == "memories_embedding_hnsw"),
+        if_not_exists=True,
+    ).compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 )
 _WRITERS: Final = b"SELECT node_id FROM node_leases WHERE leased_until > now() ORDER BY node_id"
 
@@ -118,9 +129,14 @@ class PostgresTarget:
     def seen(self) -> AbstractContextManager[Seen]:
         return seen(self._options)
 
+    def clear_way(self, transaction: Transaction) -> None:
+        """The index of vectors: ten times dearer by row than at once."""
+        transaction.write(_NO_VECTOR_INDEX, [()])
+
     def settle(self) -> None:
-        """Number on after the rows that brought their numbers, and fold the digests."""
+        """Index the vectors, number on after the rows that brought numbers, fold the digests."""
         with explaining(self._options.url), transaction(self._connection, Preamble(self._preamble)):
+            self._connection.execute(_VECTOR_INDEX.encode())
             for table, column in _numbered():
                 statement = _NUMBER_ON.format(
                     table_name=sql.Literal(table),

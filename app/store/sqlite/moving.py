@@ -72,6 +72,9 @@ class SqliteTarget:
     def seen(self) -> AbstractContextManager[Seen]:
         return seen(self._path)
 
+    def clear_way(self, transaction: Transaction) -> None:
+        """Nothing here is dear."""
+
     def settle(self) -> None:
         """Drop what a store that stood here before has left beside the file.
 

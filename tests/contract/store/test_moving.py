@@ -31,6 +31,11 @@ def quiet(_what: str, _done: int, _total: int) -> None:
     pass
 
 
+def conninfo(address: Address) -> str:
+    assert isinstance(address, PostgresAddress)
+    return " ".join(f"{name}={value}" for name, value in address.options.url.parameters.items())
+
+
 @pytest.fixture
 def places(tmp_path: Path, postgres_server: Server, postgres_databases: Databases) -> Places:
     return Places(tmp_path, lambda: postgres_server.url(postgres_databases.create()))
@@ -234,9 +239,7 @@ async def test_a_target_that_was_changed_is_found_out_and_stays_closed(places: P
 
     with pytest.raises(InterruptedMoveError):
         move(source, target, stop_at_the_end, 1_000)
-    assert isinstance(target, PostgresAddress)
-    url = target.options.url
-    address = " ".join(f"{name}={value}" for name, value in url.parameters.items())
+    address = conninfo(target)
     ask(address, "UPDATE log_entries SET hash = sha256(hash) WHERE seq = 3")
     ask(address, "UPDATE subscriptions SET url = 'https://example.org/other' WHERE id = 's1'")
     ask(address, "DELETE FROM memory_links")
@@ -249,6 +252,17 @@ async def test_a_target_that_was_changed_is_found_out_and_stays_closed(places: P
     with pytest.raises(StoreOpenError):
         async with places.opened(target):
             pass
+
+
+async def test_a_schema_that_was_moved_into_has_every_index_of_a_new_one(places: Places, ask):
+    source, target, fresh = places.new("sqlite"), places.new("postgres"), places.new("postgres")
+    async with places.opened(source) as store:
+        await fill(store, places.clock, Random(6))
+    async with places.opened(fresh):
+        pass
+    move(source, target, quiet, 1_000)
+    definitions = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+    assert ask(conninfo(target), definitions) == ask(conninfo(fresh), definitions)
 
 
 @pytest.mark.parametrize("route", [("sqlite", "postgres"), ("postgres", "sqlite")], ids="-".join)
