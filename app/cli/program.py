@@ -48,6 +48,7 @@ ENTRIES: Final = (
     Entry("doctor", f"{_VERBS}.doctor:doctor", "Is everything well?"),
     Entry("config", f"{_VERBS}.config:config", "Bring an old configuration file up to date."),
     Entry("schema-init", f"{_VERBS}.schema:schema_init", "Make a store and list what it has."),
+    Entry("migrate", f"{_VERBS}.migrate:migrate", "Move a whole store to another database."),
     Entry("completions", f"{_VERBS}.completions:completions", "Print a shell's completion script."),
 )
 

@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from app.domain.sources import Randomness
 
@@ -49,6 +49,14 @@ def parse_origin(text: str) -> Origin | None:
     """The inverse of `Origin.text`; None for an origin that no node of this kind made."""
     match = _ORIGIN.fullmatch(text)
     return None if match is None else Origin(match.group(1), int(match.group(2)))
+
+
+def used_epochs(origins: Iterable[str]) -> Mapping[str, int]:
+    """Node id → the highest epoch among these origins: none up to it may be given away again."""
+    found: dict[str, int] = {}
+    for one in filter(None, map(parse_origin, origins)):
+        found[one.node_id] = max(one.epoch, found.get(one.node_id, 0))
+    return found
 
 
 class EpochReason(StrEnum):

@@ -144,6 +144,11 @@ class Workspace:
             old = self.cells(key)
             self._set(key, old, join(key.kind, _NOTHING if old is None else old, cells))
 
+    def adopt(self, key: EntityKey, cells: Cells) -> None:
+        """Join a whole state, such as another store holds; no entry is needed for it."""
+        old = self.cells(key)
+        self._set(key, old, join(key.kind, _NOTHING if old is None else old, cells))
+
     def _keep_vector(self, vector: Vector) -> None:
         slot = (vector.memory_id, vector.model)
         kept = self._vectors.get(slot)

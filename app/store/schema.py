@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     Progress = Callable[[str], None]
 
 SCHEMA_VERSION: Final = 57
+UNFINISHED_MOVE: Final = "unfinished_move"
+"""A table that stands in a store only while `ai-memory migrate` fills it (`app.store.moving`)."""
+
+UNFINISHED_MOVE_FOUND: Final = (
+    "holds a move that is not finished: run the same ai-memory migrate again, which goes on with"
+    " it, or remove the store"
+)
 _BUSY_SECONDS: Final = 30.0
 _RETRY_AFTER_SECONDS: Final = 5
 _HEADER_BYTES: Final = 100
@@ -45,6 +52,7 @@ class SchemaKind(StrEnum):
     NEWER = "newer"
     NOT_A_DATABASE = "not_a_database"
     DAMAGED = "damaged"
+    UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +179,10 @@ def _at_our_version(connection: sqlite3.Connection, tables: set[str]) -> SchemaS
     revision = str(row[0])
     if revision not in REVISIONS:
         return SchemaStatus(SchemaKind.NEWER, SCHEMA_VERSION, revision)
+    if UNFINISHED_MOVE in tables:
+        return SchemaStatus(
+            SchemaKind.UNFINISHED, SCHEMA_VERSION, revision, f"the file {UNFINISHED_MOVE_FOUND}"
+        )
     if revision == HEAD_REVISION and (missing := _OUR_TABLES - tables):
         names = ", ".join(sorted(missing))
         return SchemaStatus(
@@ -282,5 +294,7 @@ def _refusal(path: Path, status: SchemaStatus) -> str:
             return f"{path} was written by a newer ai-memory (schema {made_by}); use that one"
         case SchemaKind.NOT_A_DATABASE:
             return f"{path} is no ai-memory database: {status.detail}"
+        case SchemaKind.UNFINISHED:
+            return f"{path} {UNFINISHED_MOVE_FOUND}"
         case _:
             return f"{path} is damaged: {status.detail}; restore a backup"

@@ -18,6 +18,7 @@ from app.log.epochs import (
     Sidecar,
     StoredIdentity,
     choose_identity,
+    used_epochs,
 )
 from app.store.sidecar import read_sidecar, write_durably
 
@@ -86,7 +87,15 @@ def take_identity(
         elif sidecar is None and stored is not None:
             # A node without a file has only the row to go by.
             sidecar = Sidecar(stored.node_id, stored.epoch, stored.boot_token)
-        identity = choose_identity(stored, sidecar, randomness, database=server, forced=forced)
+        origins = connection.execute(b"SELECT origin FROM log_origins").fetchall()
+        identity = choose_identity(
+            stored,
+            sidecar,
+            randomness,
+            database=server,
+            forced=forced,
+            known_epochs=used_epochs(origin for (origin,) in origins),
+        )
         if node_file is not None:
             write_durably(node_file.path, identity.prepared.to_json(), node_file.disk_sync)
         _record(connection, identity, server, randomness)

@@ -20,7 +20,13 @@ from app.store.ladder import HEAD_REVISION, MIGRATIONS, REVISIONS
 from app.store.postgres.connection import PostgresOptions, Preamble, connect, transaction
 from app.store.postgres.errors import RETRY_AFTER_SECONDS, explained, explaining, no_pgvector
 from app.store.postgres.url import DEFAULT_SCHEMA
-from app.store.schema import SCHEMA_VERSION, SchemaKind, SchemaStatus
+from app.store.schema import (
+    SCHEMA_VERSION,
+    UNFINISHED_MOVE,
+    UNFINISHED_MOVE_FOUND,
+    SchemaKind,
+    SchemaStatus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -199,7 +205,11 @@ def _status(connection: psycopg.Connection, schema: str, tables: set[str]) -> Sc
     if revision == HEAD_REVISION and (missing := _OUR_TABLES - tables):
         detail = f"missing tables: {', '.join(sorted(missing))}"
         return SchemaStatus(SchemaKind.DAMAGED, version, revision, detail)
-    return SchemaStatus(SchemaKind.OURS, version, revision)
+    is_whole = UNFINISHED_MOVE not in tables
+    kind = SchemaKind.OURS if is_whole else SchemaKind.UNFINISHED
+    return SchemaStatus(
+        kind, version, revision, "" if is_whole else f"the store {UNFINISHED_MOVE_FOUND}"
+    )
 
 
 def _value(connection: psycopg.Connection, schema: str, table: str, what: str) -> object:
@@ -244,6 +254,8 @@ def _refuse(url: PostgresUrl, status: SchemaStatus) -> None:
                 "was written by ai-memory v0.7.0 and cannot be adopted in place: name another"
                 " schema (options=-csearch_path%3DNAME) and import an export of it"
             )
+        case SchemaKind.UNFINISHED:
+            said = UNFINISHED_MOVE_FOUND
         case _:
             said = f"is damaged: {status.detail}; restore a backup"
     raise StoreOpenError(f"{url} {said}", reason=status.kind.value)

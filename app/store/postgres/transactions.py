@@ -102,17 +102,12 @@ class PostgresReader:
         return without_lock(statement)
 
 
-class PostgresTransaction(PostgresReader):
-    """See `port.Transaction`."""
+class PostgresChanges(PostgresReader):
+    """What of `port.Transaction` does not ask who writes."""
 
-    def __init__(
-        self, connection: psycopg.Connection, url: PostgresUrl, identity: Identity
-    ) -> None:
+    def __init__(self, connection: psycopg.Connection, url: PostgresUrl) -> None:
         super().__init__(connection)
         self._url = url
-        self._identity = identity
-        self.known_seq = 0
-        """How long the own log was at least, before this transaction."""
 
     @override
     def read(self, statement: Read, parameters: Sequence[SqlValue] | Sequence[Row]) -> list[Row]:
@@ -134,6 +129,25 @@ class PostgresTransaction(PostgresReader):
                 one = rendered(statement)
                 self._connection.execute(one.text, one.parameters(rows))
 
+    def add_to_digests(self, deltas: Mapping[int, bytes]) -> None:
+        if deltas:
+            digests.add(self._connection, deltas)
+
+    def note_rewritten(self, ids: Sequence[str]) -> None:
+        """Nothing here follows single rows: the server keeps its text index itself."""
+
+
+class PostgresTransaction(PostgresChanges):
+    """See `port.Transaction`."""
+
+    def __init__(
+        self, connection: psycopg.Connection, url: PostgresUrl, identity: Identity
+    ) -> None:
+        super().__init__(connection, url)
+        self._identity = identity
+        self.known_seq = 0
+        """How long the own log was at least, before this transaction."""
+
     def resume(self, known: Chain) -> Chain:
         """The end of the own log, locked.
 
@@ -154,12 +168,23 @@ class PostgresTransaction(PostgresReader):
         # It is further than what is known when a commit's answer was lost.
         return Chain(Head(no, origin, seq, digest, hlc), max(last, known.last_hlc))
 
-    def add_to_digests(self, deltas: Mapping[int, bytes]) -> None:
-        if deltas:
-            digests.add(self._connection, deltas)
 
-    def note_rewritten(self, ids: Sequence[str]) -> None:
-        """Nothing here follows single rows: the server keeps its text index itself."""
+@contextmanager
+def pipelined(connection: psycopg.Connection) -> Iterator[None]:
+    """The rest of a transaction that was begun; committed when the block ends.
+
+    Statements travel without waiting for one another; reads wait for their rows.
+    """
+    try:
+        with connection.pipeline():
+            yield
+            commit = connection.execute(b"COMMIT", prepare=False)
+    except BaseException:
+        roll_back(connection)
+        raise
+    if commit.statusmessage != "COMMIT":
+        # What the server answers to a COMMIT after an error that nobody saw.
+        raise psycopg.InternalError("the transaction was rolled back")
 
 
 class LeaseLostError(Exception):
@@ -248,18 +273,9 @@ class PostgresTransactions:
 
     @contextmanager
     def _transaction(self) -> Iterator[psycopg.Connection]:
-        """Statements travel without waiting for one another; reads wait for their rows."""
         connection = self._opened()
-        try:
-            with connection.pipeline():
-                yield connection
-                commit = connection.execute(b"COMMIT", prepare=False)
-        except BaseException:
-            roll_back(connection)
-            raise
-        if commit.statusmessage != "COMMIT":
-            # What the server answers to a COMMIT after an error that nobody saw.
-            raise psycopg.InternalError("the transaction was rolled back")
+        with pipelined(connection):
+            yield connection
 
     def _opened(self) -> psycopg.Connection:
         """The connection, in a new transaction. One that was lost while idle is replaced."""

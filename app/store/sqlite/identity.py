@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from app.log.entry import GENESIS_HASH
-from app.log.epochs import Identity, StoredIdentity, choose_identity
+from app.log.epochs import Identity, StoredIdentity, choose_identity, used_epochs
 from app.store.sidecar import read_sidecar, write_durably
 from app.store.writing.chain import Head
 
@@ -36,7 +36,14 @@ def take_identity(
     """Decide who this boot is, write it in the order that `app.log.epochs` asks for."""
     stored = _stored(connection)
     path = sidecar_path(database)
-    identity = choose_identity(stored, read_sidecar(path), randomness, forced=forced)
+    origins = connection.execute("SELECT origin FROM log_origins").fetchall()
+    identity = choose_identity(
+        stored,
+        read_sidecar(path),
+        randomness,
+        forced=forced,
+        known_epochs=used_epochs(cast("str", origin) for (origin,) in origins),
+    )
     write_durably(path, identity.prepared.to_json(), sync)
     head = _record(connection, identity, randomness)
     write_durably(path, identity.settled.to_json(), sync)

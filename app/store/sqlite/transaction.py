@@ -59,11 +59,14 @@ class SqliteTransaction(SqliteReader):
         return known
 
     def add_to_digests(self, deltas: Mapping[int, bytes]) -> None:
-        self.changed_digests = {
-            bucket: folded((self._digests.get(bucket, EMPTY), delta))
-            for bucket, delta in deltas.items()
+        changed = {
+            bucket: folded((self._digest(bucket), delta)) for bucket, delta in deltas.items()
         }
-        self.write(_DIGEST, list(self.changed_digests.items()))
+        self.changed_digests.update(changed)
+        self.write(_DIGEST, list(changed.items()))
+
+    def _digest(self, bucket: int) -> bytes:
+        return self.changed_digests.get(bucket) or self._digests.get(bucket, EMPTY)
 
     def note_rewritten(self, ids: Sequence[str]) -> None:
         found = self._connection.execute(

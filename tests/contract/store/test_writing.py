@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.errors import ConflictError, StoreClosedError
+from app.domain.errors import ConflictError, QuotaExceededError, StoreClosedError
 from app.domain.memory import MemoryLink
 from app.domain.timestamps import format_instant
 from app.log import drafts
-from app.log.entry import GENESIS_HASH, chain_hash
-from app.store.protocol import Receipt, Store
+from app.log.entry import GENESIS_HASH, Draft, chain_hash
+from app.store.protocol import Charge, QuotaLimits, Receipt, Store, View
 from app.store.sql.filters import MemoryFilter
 from tests.contract.store.conftest import (
     START,
@@ -228,3 +228,18 @@ async def test_a_link_that_is_made_again_is_open_again(store: TestedStore, clock
         await store.submit(Say(make))
     shown = await store.links_among(["m1", "m2"], "related_to")
     assert [one.valid_until for one in shown] == [None]
+
+
+async def test_what_a_day_costs_adds_up_over_batches(store: TestedStore, clock: TurnedClock):
+    limits = QuotaLimits(memories_per_day=2, storage_bytes=None, links_per_day=None)
+
+    def charged(view: View) -> Draft:
+        view.charge(Charge("alice", "global", memories=1), limits)
+        return drafts.store(memory(f"m{view.now}"), "alice")
+
+    for _ in range(2):
+        await store.submit(Say(charged))
+    with pytest.raises(QuotaExceededError):
+        await store.submit(Say(charged))
+    clock.turn(days=1)
+    await store.submit(Say(charged))
