@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
 
+import msgspec
 import pytest
 
+from app.api.schemas.kg import PathsBody, found_paths_body, walked_body
 from app.domain.memory import RELATIONS, MemoryLink
 from app.domain.timestamps import format_instant
 from app.log import drafts
@@ -432,6 +434,17 @@ async def test_both_ways_give_equal_answers(graphs: Graphs, age, seed: int):
 
 def told(answer: Answer) -> list[object]:
     return list(answer.reached if isinstance(answer, Walked) else answer.paths)
+
+
+def test_an_answer_says_what_gave_it_where_there_was_a_choice():
+    asked = Walk("a")
+    bodies = [msgspec.to_builtins(walked_body(asked, Walked((), one))) for one in ("age", None)]
+    assert [one.get("backend") for one in bodies] == ["age", None]
+    ends = PathsBody(source_id="a", target_id="b")
+    bodies = [
+        msgspec.to_builtins(found_paths_body(ends, FoundPaths((), one))) for one in ("cte", None)
+    ]
+    assert [one.get("backend") for one in bodies] == ["cte", None]
 
 
 HOSTILE = (

@@ -56,6 +56,7 @@ _SETTLED: Final = (
     b" WHERE NOT EXISTS (SELECT 1 FROM log_quarantine AS q WHERE q.origin = w.origin"
     b" AND q.seq = w.seq AND q.retry_at IS NOT NULL) LIMIT %s"
 )
+_WAITS: Final = b"SELECT 1 FROM graph_waiting LIMIT 1"
 _WAIT: Final = (
     b"INSERT INTO graph_waiting (origin, seq) SELECT * FROM unnest(%s::text[], %s::bigint[])"
     b" ON CONFLICT DO NOTHING"
@@ -171,6 +172,9 @@ class GraphFollower:
                 return None
             heads = _heads(connection)
             anew = self._make_anew or not self._is_of_this_graph(connection, heads)
+            behind = any(one.graph == _NEVER or one.seq < one.head for one in heads)
+            if not anew and not behind and connection.execute(_WAITS).fetchone() is None:
+                return None
         with self._alone(self._making if anew else self._preamble) as free:
             if free is None:
                 return None

@@ -35,6 +35,9 @@ _NODES_MAX: Final = 5_000
 _LINKS_MAX: Final = 20_000
 _PATHS_MAX: Final = 10_000
 
+_GRAPH_ROWS_MAX: Final = 100_000
+"""Each connection reads the whole graph anew after every change of it: 60,000 rows take 40 ms."""
+
 # Both in the reader's one snapshot: what it reads of the tables is what the graph shows.
 _IN_STEP: Final = (
     b"SELECT NOT EXISTS (SELECT 1 FROM log_origins AS o LEFT JOIN graph_cursors AS c"
@@ -44,6 +47,8 @@ _IN_STEP: Final = (
     b" AND NOT EXISTS (SELECT 1 FROM graph_waiting AS w WHERE NOT EXISTS ("
     b"SELECT 1 FROM log_quarantine AS q WHERE q.origin = w.origin AND q.seq = w.seq"
     b" AND q.retry_at IS NOT NULL))"
+    b" AND %s >= (SELECT coalesce(sum(t.reltuples), 0) FROM pg_class AS t JOIN ag_catalog.ag_graph AS g ON t.relnamespace = g.namespace"
+    b" WHERE t.relkind = 'r' AND g.name = %s)"
 )
 
 
@@ -55,12 +60,13 @@ class GraphUse:
     paths: Container[int]
 
 
-WHERE_FASTER: Final = GraphUse(walks=(), paths=())
+NEVER: Final = GraphUse(walks=(), paths=())
+WHERE_FASTER: Final = NEVER
 ALWAYS: Final = GraphUse(walks=range(1, 6), paths=range(1, 8))
 
 
 class GraphReads:
-    """Asks AGE. None is no answer: the graph is not in step, is too dense, or AGE failed."""
+    """Asks AGE. None is no answer: the graph is behind, too large or too dense, or AGE failed."""
 
     def __init__(self, readers: Readers, schema: str, use: GraphUse) -> None:
         self._readers = readers
@@ -158,7 +164,9 @@ class GraphReads:
         self, operation: str, source_id: str, read: Callable[[psycopg.Connection], T | None]
     ) -> T | None:
         def in_step(connection: psycopg.Connection) -> T | None:
-            row = connection.execute(_IN_STEP, (self._graph,)).fetchone()
+            row = connection.execute(
+                _IN_STEP, (self._graph, _GRAPH_ROWS_MAX, self._graph)
+            ).fetchone()
             if row is None or not row[0]:
                 return None
             make_ready(connection)

@@ -77,6 +77,7 @@ class GraphShape:
             label = self._label(relation)
             self._run(connection, self._insert_edges(label, "l.relation = %s"), (relation,))
             self._run(connection, f"CREATE UNIQUE INDEX ON {label} (start_id, end_id)")
+            self._run(connection, f"ANALYZE {label}")
 
     def show(
         self, connection: psycopg.Connection, ids: Sequence[str], links: Iterable[Link]
