@@ -22,7 +22,7 @@ from app.store.postgres import schema
 from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.connection import PostgresOptions
 from app.store.postgres.graph_names import graph_of
-from app.store.postgres.graph_reads import ALWAYS
+from app.store.postgres.graph_reads import ALWAYS, WHERE_FASTER, GraphUse
 from app.store.postgres.url import PostgresUrl
 from app.store.postgres.writes import WriteOptions
 from app.store.protocol import Receipt, View
@@ -70,12 +70,12 @@ class Graphs:
     clock: TurnedClock = field(default_factory=TurnedClock)
     running: list[PostgresStore] = field(default_factory=list)
 
-    def open(self) -> PostgresStore:
+    def open(self, use: GraphUse = ALWAYS) -> PostgresStore:
         store = PostgresStore(
             WriteOptions(PostgresOptions(PostgresUrl.parse(self.url), most=3, least=1)),
             self.clock,
             SeededRandomness(len(self.running) + 1),
-            graph_use=ALWAYS,
+            graph_use=use,
         )
         self.running.append(store)
         return store
@@ -290,6 +290,25 @@ async def test_an_entry_that_takes_effect_later_is_shown_then(graphs: Graphs, ag
     assert await backend(graphs, age) == "age"
 
 
+async def test_what_changes_no_vertex_leaves_the_graph_alone(graphs: Graphs, age, ask: Ask):
+    await put(age, "a", "b")
+    await age.submit(linked(edge("a", "b")))
+    await age.follow_graph()
+    marked = (
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE 'written to'; END $$;"
+        ' CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON memory_graph."Memory"'
+        " FOR EACH STATEMENT EXECUTE FUNCTION refuse()"
+    )
+    ask(graphs.url, marked)
+    graph = "SELECT graphid FROM ag_catalog.ag_graph"
+    before = ask(graphs.url, graph)
+    await age.submit(Change("a", {"content": "other words"}))
+    await age.follow_graph()
+    assert await backend(graphs, age) == "age"
+    assert ask(graphs.url, graph) == before
+
+
 async def test_a_log_that_was_cut_is_no_way_to_go_on(graphs: Graphs, age, ask: Ask):
     await age.follow_graph()
     await put(age, "a", "b")
@@ -484,6 +503,20 @@ async def test_what_ids_hold_is_never_read_as_a_query(graphs: Graphs, age, ask: 
         assert paths == [(one, HOSTILE[0])]
     assert await age.links_within("' OR true //", 3, LinkFilter(), everything) == []
     assert ask(graphs.url, "SELECT count(*) FROM memories") == [(len(HOSTILE),)]
+
+
+async def test_age_is_asked_what_it_answers_faster(graphs: Graphs):
+    store = graphs.open(WHERE_FASTER)
+    await put(store, "a", "b")
+    await store.submit(linked(edge("a", "b")))
+    await store.follow_graph()
+    service = graphs.service(store)
+    paths = [await service.find_paths(Ends("a", "b"), depth, 5, ALICE) for depth in (3, 4)]
+    assert [(list(one.paths), one.backend) for one in paths] == [
+        ([("a", "b")], "age"),
+        ([("a", "b")], "cte"),
+    ]
+    assert await backend(graphs, store) == "cte"
 
 
 async def test_a_dense_graph_is_left_to_the_tables(graphs: Graphs, age):

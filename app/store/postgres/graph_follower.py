@@ -93,6 +93,7 @@ class _Step:
     graph: int = _NEVER
     reached: dict[int, int] = field(default_factory=dict)
     settled: list[tuple[str, int]] = field(default_factory=list)
+    changed: bool = True
 
     def __bool__(self) -> bool:
         return bool(self.reached or self.settled)
@@ -226,7 +227,7 @@ class GraphFollower:
             if room <= 0:
                 break
         self._wait(connection, passed & _aside(connection))
-        self._shape.show(connection, list(ids), links)
+        step.changed = self._shape.show(connection, list(ids), links)
         return step
 
     def _wait(self, connection: psycopg.Connection, aside: set[tuple[str, int]]) -> None:
@@ -237,7 +238,8 @@ class GraphFollower:
         make_ready(connection)
         if self._shape.number(connection) != shown.graph:
             return
-        self._shape.touch(connection)
+        if shown.changed:
+            self._shape.touch(connection)
         for origin_no, seq in sorted(shown.reached.items()):
             connection.execute(_MOVE, (origin_no, shown.graph, seq))
         if shown.settled:

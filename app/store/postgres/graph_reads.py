@@ -47,7 +47,8 @@ _IN_STEP: Final = (
     b" AND NOT EXISTS (SELECT 1 FROM graph_waiting AS w WHERE NOT EXISTS ("
     b"SELECT 1 FROM log_quarantine AS q WHERE q.origin = w.origin AND q.seq = w.seq"
     b" AND q.retry_at IS NOT NULL))"
-    b" AND %s >= (SELECT coalesce(sum(t.reltuples), 0) FROM pg_class AS t JOIN ag_catalog.ag_graph AS g ON t.relnamespace = g.namespace"
+    b" AND %s >= (SELECT coalesce(sum(t.reltuples), 0) FROM pg_class AS t"
+    b" JOIN ag_catalog.ag_graph AS g ON t.relnamespace = g.namespace"
     b" WHERE t.relkind = 'r' AND g.name = %s)"
 )
 
@@ -61,7 +62,7 @@ class GraphUse:
 
 
 NEVER: Final = GraphUse(walks=(), paths=())
-WHERE_FASTER: Final = NEVER
+WHERE_FASTER: Final = GraphUse(walks=(), paths=range(1, 4))
 ALWAYS: Final = GraphUse(walks=range(1, 6), paths=range(1, 8))
 
 

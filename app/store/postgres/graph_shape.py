@@ -81,12 +81,16 @@ class GraphShape:
 
     def show(
         self, connection: psycopg.Connection, ids: Sequence[str], links: Iterable[Link]
-    ) -> None:
-        """Make vertices and edges what the tables say now of these memories and links."""
+    ) -> bool:
+        """Make vertices and edges what the tables say now of these memories and links.
+
+        Whether the graph was written to: AGE takes even a statement without rows for a change.
+        """
         shown = set(links)
-        if ids:
-            self._remove_gone(connection, list(ids))
-            fresh = self._add_vertices(connection, list(ids))
+        differing = self._differing(connection, list(ids)) if ids else []
+        if differing:
+            self._remove_gone(connection, differing)
+            fresh = self._add_vertices(connection, differing)
             if fresh:
                 found = connection.execute(_ADJACENT, {"ids": fresh})
                 shown.update(cast("list[Link]", found.fetchall()))
@@ -96,6 +100,7 @@ class GraphShape:
         for relation in RELATIONS:
             if relation in by_relation:
                 self._show_edges(connection, relation, by_relation[relation])
+        return bool(differing or shown)
 
     def touch(self, connection: psycopg.Connection) -> None:
         """Change nothing, so that AGE takes the graph to be changed.
@@ -107,6 +112,19 @@ class GraphShape:
             connection,
             f"UPDATE {self._vertices} SET properties = properties WHERE false",  # noqa: S608 - plain words
         )
+
+    def _differing(self, connection: psycopg.Connection, ids: list[str]) -> list[str]:
+        found = connection.execute(
+            (
+                "SELECT given.id FROM unnest(%s::text[]) AS given(id)"  # noqa: S608 - plain words
+                " LEFT JOIN memories AS m ON m.id = given.id"
+                f" LEFT JOIN {self._vertices} AS v ON {_key_of('v.')} = {_as_key('given.id')}"
+                " WHERE (m.id IS NULL) <> (v.id IS NULL)"
+                f" OR (m.id IS NOT NULL AND v.properties <> {_VERTEX})"
+            ).encode(),
+            (ids,),
+        )
+        return [str(row[0]) for row in found]
 
     def _remove_gone(self, connection: psycopg.Connection, ids: list[str]) -> None:
         gone = connection.execute(
