@@ -19,6 +19,7 @@ MODULES = {
     "residence": "bench.residence",
     "text-leg": "bench.textleg",
     "fusion": "bench.fusion",
+    "graph": "bench.graph",
 }
 
 

@@ -35,6 +35,7 @@ _LOGGER = logging.getLogger(__name__)
 
 GC_SECONDS: Final = 1_800.0
 WARM_SECONDS: Final = 30.0
+GRAPH_SECONDS: Final = 1.0
 QUARANTINE_SECONDS: Final = 60.0
 
 
@@ -174,6 +175,8 @@ def _loops(node: Node) -> list[tuple[str, Coroutine[object, object, None]]]:
         loops.append(("gc", _every(GC_SECONDS, services.maintenance.collect)))
         loops.append(("quarantine", _every(QUARANTINE_SECONDS, store.retry_quarantine)))
         loops.append(("warm", _every(WARM_SECONDS, store.refresh, at_once=True)))
+        if store.graph_backend is not None:
+            loops.append(("graph", _every(GRAPH_SECONDS, store.follow_graph, at_once=True)))
     return loops
 
 

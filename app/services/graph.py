@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol
 
 from app.domain import validation as must
 from app.domain.errors import NotFoundError, UnprocessableError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from app.services.caller import Caller
     from app.services.commands.links import Invalidated
     from app.store.protocol import Store
-    from app.store.sql.links import LinkedMemory
+    from app.store.sql.links import GraphBackend, LinkedMemory
 
 WALK_DEPTH_MAX: Final = 5
 WALK_ROWS_MAX: Final = 1_000
@@ -63,6 +64,55 @@ class Reached:
         return len(self.path) - 1
 
 
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """Where a walk led. `backend` is what answered, None where a store has one way only."""
+
+    reached: Sequence[Reached]
+    backend: GraphBackend | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPaths:
+    """Ids along each path; `backend` as in `Walked`."""
+
+    paths: Sequence[Sequence[str]]
+    backend: GraphBackend | None
+
+
+class _Links(Protocol):
+    """Where a walk reads a level: `LinkReads.outbound`."""
+
+    async def outbound(
+        self,
+        sources: Sequence[str],
+        links: LinkFilter,
+        chosen: MemoryFilter,
+        limit: int,
+        offset: int = 0,
+    ) -> Sequence[LinkedMemory]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadLinks:
+    """Links that were read together, oldest first, for one filter."""
+
+    rows: Sequence[LinkedMemory]
+
+    async def outbound(
+        self,
+        sources: Sequence[str],
+        links: LinkFilter,
+        chosen: MemoryFilter,
+        limit: int,
+        offset: int = 0,
+    ) -> Sequence[LinkedMemory]:
+        del links, chosen  # applied when the rows were read
+        near = frozenset(sources)
+        fitting = (one for one in self.rows if one.link.source_id in near)
+        return list(islice(fitting, offset, offset + limit))
+
+
 class GraphService:
     """The use cases of the graph. Nothing leads through a memory that the caller may not see."""
 
@@ -70,7 +120,7 @@ class GraphService:
         self.store = store
         self.clock = clock
 
-    async def walk(self, asked: Walk, caller: Caller) -> Sequence[Reached]:
+    async def walk(self, asked: Walk, caller: Caller) -> Walked:
         """Where outbound links lead, nearest first, then by the beginning of validity.
 
         Level by level instead of one recursive statement: a level is cut at what the answer still
@@ -85,14 +135,24 @@ class GraphService:
             raise _bad_depth("", WALK_DEPTH_MAX, asked.depth_max)
         chosen = self._visible(caller)
         links = self._links_of(asked, chosen.now)
+        backend = self.store.graph_backend
         if await self.store.get(asked.source_id, chosen) is None:
-            return ()
+            return Walked((), backend)
+        near = await self.store.links_within(asked.source_id, asked.depth_max, links, chosen)
+        if near is None:
+            reached = await self._walk(asked, self.store, links, chosen)
+            return Walked(reached, None if backend is None else "cte")
+        return Walked(await self._walk(asked, _ReadLinks(near), links, chosen), backend)
+
+    async def _walk(
+        self, asked: Walk, source: _Links, links: LinkFilter, chosen: MemoryFilter
+    ) -> Sequence[Reached]:
         found: list[Reached] = []
         ways: Mapping[str, Sequence[tuple[str, ...]]] = {asked.source_id: [(asked.source_id,)]}
         limit = clamped(asked.limit, WALK_ROWS_MAX)
         for _ in range(asked.depth_max):
             room = limit - len(found) if asked.target_id is None else _PATHS_FOLLOWED_MAX
-            level = await self._level(ways, links, chosen, room)
+            level = await self._level(source, ways, links, chosen, room)
             found.extend(
                 one for one in level if asked.target_id in {None, one.linked.link.target_id}
             )
@@ -103,6 +163,7 @@ class GraphService:
 
     async def _level(
         self,
+        source: _Links,
         ways: Mapping[str, Sequence[tuple[str, ...]]],
         links: LinkFilter,
         chosen: MemoryFilter,
@@ -111,7 +172,7 @@ class GraphService:
         level: list[Reached] = []
         rows = min(_PAGE, 2 * room + 50)  # some links lead back, so a little more than shows
         for offset in range(0, _PAGE * _PAGE, rows):
-            page = await self.store.outbound(list(ways), links, chosen, rows, offset)
+            page = await source.outbound(list(ways), links, chosen, rows, offset)
             level.extend(
                 Reached(linked, (*path, linked.link.target_id))
                 for linked in page
@@ -173,7 +234,7 @@ class GraphService:
 
     async def find_paths(
         self, ends: Ends, depth_max: int, results_max: int, caller: Caller
-    ) -> Sequence[Sequence[str]]:
+    ) -> FoundPaths:
         """Simple paths along links in either direction, shortest first, then by their ids.
 
         Raises:
@@ -185,15 +246,22 @@ class GraphService:
             raise _bad_depth("underlying backend error: ", PATH_LENGTH_MAX, depth_max)
         chosen = self._visible(caller)
         wanted = {ends.source_id, ends.target_id}
+        backend = self.store.graph_backend
         if len(await self.store.get_many(list(wanted), chosen)) < len(wanted):
-            return ()
+            return FoundPaths((), backend)
         links = LinkFilter(not_ended_by=chosen.now)
         paths_max = clamped(results_max, PATHS_MAX)
+        if len(wanted) > 1:
+            found = await self.store.paths_between(
+                ends.source_id, ends.target_id, depth_max, links, chosen
+            )
+            if found is not None:
+                return FoundPaths(found[:paths_max], backend)
         search = PathSearch(ends.source_id, ends.target_id, depth_max, paths_max)
         while not search.is_done:
             ball = search.next_ball()
             search.learn(ball, await self.store.neighbours(ball.frontier, links, chosen))
-        return search.paths
+        return FoundPaths(search.paths, None if backend is None else "cte")
 
     def _visible(self, caller: Caller) -> MemoryFilter:
         return MemoryFilter(now=format_instant(self.clock.now()), viewer=caller.viewer())

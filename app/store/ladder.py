@@ -31,6 +31,7 @@ REVISIONS: Final = (
     "0003_full_text",
     "0004_shared_schema",
     "0005_search",
+    "0006_graph",
 )
 HEAD_REVISION: Final = REVISIONS[-1]
 

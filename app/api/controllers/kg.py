@@ -20,6 +20,7 @@ from app.api.schemas.kg import (
     WalkedBody,
     duplicate_body,
     event_row,
+    found_paths_body,
     invalidated_body,
     walked_body,
 )
@@ -84,10 +85,10 @@ class GraphController(Controller):
         caller: NamedDependency[Caller],
     ) -> FoundPathsBody:
         """Shortest first, along links in either direction that have not ended."""
-        paths = await services.graph.find_paths(
+        found = await services.graph.find_paths(
             data.ends(), data.length_max, data.paths_max, caller
         )
-        return FoundPathsBody(data.source_id, data.target_id, paths, len(paths))
+        return found_paths_body(data, found)
 
     @post("/check_duplicate", status_code=200, summary="Is this memory there already?")
     async def check_duplicate(

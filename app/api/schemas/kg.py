@@ -15,7 +15,7 @@ from app.domain.errors import InvalidInputError
 from app.domain.memory import Memory
 from app.services.commands.links import Ends, Invalidated
 from app.services.duplicates import DuplicateCheck, Probe
-from app.services.graph import Reached, Walk
+from app.services.graph import FoundPaths, Reached, Walk, Walked
 from app.store.sql.links import LinkedMemory
 
 OBSERVERS_MAX = 1_000
@@ -132,6 +132,8 @@ class WalkedBody(msgspec.Struct):
     memories: list[ReachedRow]
     paths: list[str]
     count: int
+    backend: str | msgspec.UnsetType = msgspec.UNSET
+    """`age` or `cte`, where a store has a choice."""
 
 
 class TimelineBody(msgspec.Struct):
@@ -160,6 +162,8 @@ class FoundPathsBody(msgspec.Struct):
     target_id: str
     paths: Sequence[Sequence[str]]
     count: int
+    backend: str | msgspec.UnsetType = msgspec.UNSET
+    """`age` or `cte`, where a store has a choice."""
 
 
 class NearestRow(msgspec.Struct):
@@ -194,10 +198,27 @@ def event_row(linked: LinkedMemory) -> EventRow:
     )
 
 
-def walked_body(walk: Walk, found: Sequence[Reached]) -> WalkedBody:
-    rows = [_reached_row(one) for one in found]
+def walked_body(walk: Walk, walked: Walked) -> WalkedBody:
+    rows = [_reached_row(one) for one in walked.reached]
     paths = list(dict.fromkeys(row.path for row in rows))
-    return WalkedBody(walk.source_id, walk.depth_max, rows, paths, len(rows))
+    return WalkedBody(
+        walk.source_id,
+        walk.depth_max,
+        rows,
+        paths,
+        len(rows),
+        walked.backend or msgspec.UNSET,
+    )
+
+
+def found_paths_body(asked: PathsBody, found: FoundPaths) -> FoundPathsBody:
+    return FoundPathsBody(
+        asked.source_id,
+        asked.target_id,
+        found.paths,
+        len(found.paths),
+        found.backend or msgspec.UNSET,
+    )
 
 
 def _reached_row(reached: Reached) -> ReachedRow:

@@ -60,8 +60,14 @@ ORIGINS: Final = t.log_origins
 DIGESTS: Final = (t.digest_buckets, t.digest_deltas)
 """Summed up anew while the states are written."""
 
-OWN: Final = (t.store_identity, t.node_leases, t.schema_version)
-"""Say which store this is; they stay where they are."""
+OWN: Final = (
+    t.store_identity,
+    t.node_leases,
+    t.schema_version,
+    t.graph_cursors,
+    t.graph_waiting,
+)
+"""Say which store this is and how far its graph is; they stay where they are."""
 
 SEEDED: Final = frozenset({t.governance_rules.name})
 """Hold rows in a new store already."""

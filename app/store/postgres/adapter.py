@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
@@ -9,10 +10,13 @@ import numpy as np
 from typing_extensions import override
 
 from app.domain.errors import StoreUnavailableError
+from app.store.postgres import catalogue
 from app.store.postgres.backlog import unembedded, waiting
 from app.store.postgres.collection import Collection
 from app.store.postgres.errors import RETRY_AFTER_SECONDS
 from app.store.postgres.fragments import Fragment, fragment, rows
+from app.store.postgres.graph_follower import GraphFollower
+from app.store.postgres.graph_reads import WHERE_FASTER, GraphReads, GraphUse
 from app.store.postgres.recall_reads import RecallReads, Scope
 from app.store.postgres.text_search import coverages, search_all, search_any
 from app.store.postgres.titles import titled_like
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from app.store.postgres.writes import WriteOptions
     from app.store.sql.filters import MemoryFilter, Viewer
     from app.store.sql.known import Known
+    from app.store.sql.links import GraphBackend, LinkedMemory, LinkFilter
     from app.store.sql.selects import Record, SqlValue
     from app.store.writing.flush import FlushReport
 
@@ -46,9 +51,17 @@ class PostgresStore(PostgresWrites):
     """See `Store`; the schema must be current."""
 
     def __init__(
-        self, options: WriteOptions, clock: Clock, randomness: Randomness, *, dim: int = 0
+        self,
+        options: WriteOptions,
+        clock: Clock,
+        randomness: Randomness,
+        *,
+        dim: int = 0,
+        graph_use: GraphUse = WHERE_FASTER,
     ) -> None:
         """Connect. `dim` is the embedding model's; where the schema's is another, none is found.
+
+        `graph_use` says which questions Apache AGE answers where the database has it.
 
         Raises:
             StoreOpenError, StoreUnavailableError: as `connect`.
@@ -61,6 +74,10 @@ class PostgresStore(PostgresWrites):
         self._recalls = RecallReads(self._collection, self._vectors)
         super().__init__(options, clock, randomness)
         self._conditions = KnownConditions(self._readers.compiled)
+        connection = options.connection
+        self._graph = GraphReads(self._readers, connection.url.schema, graph_use)
+        self._follower = GraphFollower(connection, self._readers.run_here(catalogue.kg_backend))
+        self._following = asyncio.Lock()
 
     @override
     def watch_backlog(self, notify: Callable[[], None]) -> None:
@@ -142,6 +159,48 @@ class PostgresStore(PostgresWrites):
         return await self._readers.run(
             lambda connection: self._recalls.best(connection, words, near, chosen.now, choose)
         )
+
+    @property
+    @override
+    def graph_backend(self) -> GraphBackend:
+        """Whether the database has Apache AGE, by the last look."""
+        return self._follower.backend
+
+    @override
+    async def links_within(
+        self, source_id: str, depth: int, links: LinkFilter, chosen: MemoryFilter
+    ) -> Sequence[LinkedMemory] | None:
+        """What AGE knows to be near, if it is asked and can answer."""
+        if self.graph_backend == "cte":
+            return None
+        return await self._graph.links_within(source_id, depth, links, chosen)
+
+    @override
+    async def paths_between(
+        self, source_id: str, target_id: str, depth: int, links: LinkFilter, chosen: MemoryFilter
+    ) -> Sequence[Sequence[str]] | None:
+        """Paths by AGE, if it is asked and can answer."""
+        if self.graph_backend == "cte":
+            return None
+        return await self._graph.paths_between(source_id, target_id, depth, links, chosen)
+
+    @override
+    async def follow_graph(self) -> None:
+        """Bring AGE's graph up to what is committed; called every second or so, beside writes.
+
+        Raises:
+            StoreOpenError, StoreUnavailableError: as `GraphFollower.follow`.
+        """
+        async with self._following:
+            if self._write_options.inline:
+                self._follower.follow()
+            else:
+                await asyncio.get_running_loop().run_in_executor(None, self._follower.follow)
+
+    @override
+    def _close(self) -> None:
+        self._follower.close()
+        super()._close()
 
     @override
     async def titled_like(

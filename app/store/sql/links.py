@@ -7,9 +7,9 @@ far end; the near end is a row that the caller of these methods has already been
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
 from app.domain.memory import MemoryLink
 from app.store.sql.expressions import has_tag
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.store.sql.selects import Record
+
+GraphBackend = Literal["age", "cte"]
+"""What walks the graph: Apache AGE, or queries of the tables."""
 
 _IDS_PER_SELECT: Final = 2_000
 """Well below the number of parameters that either driver takes."""
@@ -116,18 +119,8 @@ class LinkReads(Selects):
         offset: int = 0,
     ) -> Sequence[LinkedMemory]:
         """Links from any of `sources` (10,000 at most) to memories let through, oldest first."""
-        rows = await self.select(
-            select(*_LINK_COLUMNS, memories.c.title, memories.c.namespace)
-            .join(memories, memories.c.id == _L.target_id)
-            .where(_L.source_id.in_(sources), _link_conditions(links), conditions(chosen))
-            .order_by(*_OLDEST_FIRST)
-            .limit(limit)
-            .offset(offset)
-        )
-        return [
-            LinkedMemory(link_of(row), cast("str", row["title"]), cast("str", row["namespace"]))
-            for row in rows
-        ]
+        rows = await self.select(outbound_links(sources, links, chosen, limit, offset))
+        return [linked_memory_of(row) for row in rows]
 
     async def neighbours(
         self, ids: Sequence[str], links: LinkFilter, chosen: MemoryFilter
@@ -145,6 +138,34 @@ class LinkReads(Selects):
                     Edge(cast("str", row["near"]), cast("str", row["far"])) for row in rows
                 )
         return found
+
+    @property
+    def graph_backend(self) -> GraphBackend | None:
+        """What the store has to walk its graph with; None where there is never a choice."""
+        return None
+
+    async def follow_graph(self) -> None:
+        """Bring an index of the graph up to date, where there is a choice of `graph_backend`."""
+
+    async def links_within(
+        self, source_id: str, depth: int, links: LinkFilter, chosen: MemoryFilter
+    ) -> Sequence[LinkedMemory] | None:
+        """At least every link on outbound ways of up to `depth` links, oldest first.
+
+        None where the tables are the better way, or the only one: walk by `outbound` then.
+        """
+        del source_id, depth, links, chosen
+        return None
+
+    async def paths_between(
+        self, source_id: str, target_id: str, depth: int, links: LinkFilter, chosen: MemoryFilter
+    ) -> Sequence[Sequence[str]] | None:
+        """Simple paths of up to `depth` links in any direction, shortest first, then by their ids.
+
+        None where the tables are the better way, or the only one: search by `neighbours` then.
+        """
+        del source_id, target_id, depth, links, chosen
+        return None
 
     async def reached(self, sources: Sequence[str], relation: str) -> Sequence[str]:
         """Where links of one relation lead from `sources` in one step, whoever may see it."""
@@ -181,6 +202,36 @@ class LinkReads(Selects):
         return FoundEntity(
             cast("str", row["id"]), cast("str", row["title"]), cast("str", row["namespace"])
         )
+
+
+def outbound_links(
+    sources: Sequence[str], links: LinkFilter, chosen: MemoryFilter, limit: int, offset: int = 0
+) -> Select[*tuple[object, ...]]:
+    """See `LinkReads.outbound`; rows are for `linked_memory_of`."""
+    return (
+        select(*_LINK_COLUMNS, memories.c.title, memories.c.namespace)
+        .join(memories, memories.c.id == _L.target_id)
+        .where(_L.source_id.in_(sources), _link_conditions(links), conditions(chosen))
+        .order_by(*_OLDEST_FIRST)
+        .limit(limit)
+        .offset(offset)
+    )
+
+
+def links_inside(
+    ids: Sequence[str], links: LinkFilter, chosen: MemoryFilter
+) -> Select[*tuple[object, ...]]:
+    """`source_id` and `target_id` of links with both ends among `ids` and let through."""
+    shown = select(memories.c.id).where(memories.c.id.in_(ids), conditions(chosen)).cte("shown")
+    ends = select(shown.c.id)
+    return select(_L.source_id, _L.target_id).where(
+        _L.source_id.in_(ends), _L.target_id.in_(ends), _link_conditions(links)
+    )
+
+
+def linked_memory_of(row: Record) -> LinkedMemory:
+    """A row of `outbound_links`."""
+    return LinkedMemory(link_of(row), cast("str", row["title"]), cast("str", row["namespace"]))
 
 
 def link_of(row: Record) -> MemoryLink:

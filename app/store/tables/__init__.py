@@ -38,6 +38,8 @@ from app.store.tables.memories import archived_memories, memories, memory_links
 from app.store.tables.node import (
     digest_buckets,
     digest_deltas,
+    graph_cursors,
+    graph_waiting,
     log_entries,
     log_members,
     log_origins,
@@ -70,6 +72,8 @@ __all__ = [
     "federation_nonce_cache",
     "federation_push_dlq",
     "governance_rules",
+    "graph_cursors",
+    "graph_waiting",
     "log_entries",
     "log_members",
     "log_origins",

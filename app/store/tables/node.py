@@ -104,6 +104,23 @@ node_leases = Table(
     Column("leased_until", Timestamp, nullable=False),
 )
 
+# On PostgreSQL only, where Apache AGE's graph is a follower of the log.
+graph_cursors = Table(
+    "graph_cursors",
+    metadata,
+    Column("origin_no", Integer, primary_key=True, autoincrement=False),
+    Column("graph", COUNTER, nullable=False, comment="AGE's number of the graph that is meant"),
+    Column("seq", COUNTER, nullable=False, comment="the graph shows every entry up to here"),
+)
+
+graph_waiting = Table(
+    "graph_waiting",
+    metadata,
+    Column("origin", Text, nullable=False),
+    Column("seq", COUNTER, nullable=False, comment="passed while it stood in the quarantine"),
+    PrimaryKeyConstraint("origin", "seq"),
+)
+
 log_origins = Table(
     "log_origins",
     metadata,
