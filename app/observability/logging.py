@@ -26,7 +26,7 @@ _LEVELS: Final[Mapping[str, int]] = {
     "off": logging.CRITICAL + 1,
 }
 # At INFO they write a line for every request that we send.
-_CHATTY: Final = ("httpx", "httpcore")
+_CHATTY: Final = ("httpx", "httpcore", "alembic")
 _ROTATIONS: Final[Mapping[str, str]] = {"minutely": "M", "hourly": "H", "daily": "MIDNIGHT"}
 
 
