@@ -16,11 +16,10 @@ from app.log.state import EntityKey
 from app.store.postgres import digests
 from app.store.postgres.pool import Readers
 from app.store.postgres.transactions import PostgresReader, PostgresTransactions
-from app.store.protocol import Command, ForeignOutcome, Receipt, Store
 from app.store.writing.chain import Chain, Head
 from app.store.writing.scrub import ScrubReport, scrub
 from app.store.writing.stored import StoredStates
-from app.store.writing.submissions import Submissions
+from app.store.writing.submissions import Submissions, SubmittingStore
 from app.store.writing.writer import Writer
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Select
 
-    from app.domain.memory import Memory
     from app.domain.sources import Clock, Randomness
     from app.log.epochs import EpochReason, Identity
     from app.store.postgres.connection import PostgresOptions
@@ -58,7 +56,7 @@ class WriteOptions:
     synchronous_commit: Durability = field(default="on")
 
 
-class PostgresWrites(Store):
+class PostgresWrites(SubmittingStore):
     """See `Store`. Whoever finishes it adds the searches; the schema must be current."""
 
     def __init__(self, options: WriteOptions, clock: Clock, randomness: Randomness) -> None:
@@ -101,33 +99,6 @@ class PostgresWrites(Store):
 
     def _committed(self, report: FlushReport) -> None:
         """In the writer's thread, after each batch: for caches beside the store."""
-
-    # -- writing ---------------------------------------------------------------------------
-
-    @override
-    async def submit(self, command: Command[T]) -> Receipt[T]:
-        """Run one command in the next batch."""
-        return await self._submissions.submit(command)
-
-    @override
-    async def submit_all(self, commands: Sequence[Command[T]]) -> Sequence[Receipt[T] | Exception]:
-        """Run many commands in order; each fails alone."""
-        return await self._submissions.submit_all(commands)
-
-    @override
-    async def append_foreign(self, entries: Sequence[Entry]) -> ForeignOutcome:
-        """Append a peer's entries."""
-        return await self._submissions.append_foreign(entries)
-
-    @override
-    async def collect_expired(self, limit: int, *, archive: bool) -> Sequence[Memory]:
-        """Move expired rows out of the live table."""
-        return await self._submissions.collect_expired(limit, archive=archive)
-
-    @override
-    async def retry_quarantine(self) -> int:
-        """Apply entries whose future has come."""
-        return await self._submissions.retry_quarantine()
 
     # -- reading the log -------------------------------------------------------------------
 

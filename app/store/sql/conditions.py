@@ -5,12 +5,11 @@ Callers ask with the same filter again and again, but for the time.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from app.store.sql.filters import MemoryFilter, conditions
+from app.store.sql.kept import Kept
 
 if TYPE_CHECKING:
     from app.store.sql.compiled import CompiledStatements
@@ -29,27 +28,12 @@ class KnownConditions:
 
     def __init__(self, compiled: CompiledStatements) -> None:
         self._compiled = compiled
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[MemoryFilter, Condition] = OrderedDict()
+        self._kept: Kept[MemoryFilter, Condition] = Kept(_KEPT_MAX)
 
     def of(self, chosen: MemoryFilter) -> Condition:
         """The filter's text and parameters."""
         timeless = replace(chosen, now=_NOW)
-        try:
-            text, parameters = self._known(timeless)
-        except TypeError:  # a list among its values: not to be kept
-            return self._compiled.text(conditions(chosen))
+        text, parameters = self._kept.get(
+            timeless, lambda: self._compiled.text(conditions(timeless))
+        )
         return text, tuple(chosen.now if value == _NOW else value for value in parameters)
-
-    def _known(self, timeless: MemoryFilter) -> Condition:
-        with self._lock:
-            found = self._kept.get(timeless)
-            if found is not None:
-                self._kept.move_to_end(timeless)
-                return found
-        found = self._compiled.text(conditions(timeless))
-        with self._lock:
-            self._kept[timeless] = found
-            if len(self._kept) > _KEPT_MAX:
-                self._kept.popitem(last=False)
-        return found

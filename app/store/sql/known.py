@@ -7,14 +7,13 @@ kept.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from sqlalchemy import bindparam
 
 from app.store.sql.filters import NOW_PARAMETER
+from app.store.sql.kept import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,26 +56,12 @@ class KnownSelects:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[Known, MemoryFilter], Prepared] = OrderedDict()
+        self._kept: Kept[tuple[Known, MemoryFilter], Prepared] = Kept(_KEPT_MAX)
 
     def prepared(self, known: Known, chosen: MemoryFilter) -> Prepared:
         """The select for a filter, whatever its time."""
         key = (known, replace(chosen, now=""))
-        try:
-            with self._lock:
-                found = self._kept.get(key)
-                if found is not None:
-                    self._kept.move_to_end(key)
-                    return found
-        except TypeError:  # a list among the filter's values: not to be kept
-            return self._made(known, chosen)
-        found = self._made(known, chosen)
-        with self._lock:
-            self._kept[key] = found
-            if len(self._kept) > _KEPT_MAX:
-                self._kept.popitem(last=False)
-        return found
+        return self._kept.get(key, lambda: self._made(known, chosen))
 
     def _made(self, known: Known, chosen: MemoryFilter) -> Prepared:
         statement = known.make(chosen)

@@ -18,11 +18,7 @@ from app.log.entry import Entry, open_entry
 from app.log.projection import Snapshot, snapshot
 from app.log.state import EntityKey
 from app.store.protocol import (
-    Command,
-    ForeignOutcome,
-    Receipt,
     ScoredId,
-    Store,
     StoreStatus,
     TitledId,
     Unembedded,
@@ -47,7 +43,7 @@ from app.store.sqlite.vector_search import VectorSearch
 from app.store.tables import CURRENT_SCHEMA_VERSION
 from app.store.writing.chain import Chain
 from app.store.writing.stored import StoredStates
-from app.store.writing.submissions import Submissions
+from app.store.writing.submissions import Submissions, SubmittingStore
 from app.store.writing.writer import Writer
 
 if TYPE_CHECKING:
@@ -57,7 +53,6 @@ if TYPE_CHECKING:
     import apsw
     from sqlalchemy import Select
 
-    from app.domain.memory import Memory
     from app.domain.ranking import Candidate
     from app.domain.recalled import Choose, Chosen, WordHits
     from app.domain.sources import Clock, DiskSync, Randomness
@@ -98,7 +93,7 @@ class SqliteOptions:
     new_epoch: EpochReason | None = None
 
 
-class SqliteStore(Store):
+class SqliteStore(SubmittingStore):
     """See `Store`. Build with `open`, on a file whose schema is current."""
 
     def __init__(self, options: SqliteOptions, sources: Sources, writer: apsw.Connection) -> None:
@@ -188,33 +183,6 @@ class SqliteStore(Store):
             )
         if not self._options.inline:
             self._writer.start()
-
-    # -- writing ---------------------------------------------------------------------------
-
-    @override
-    async def submit(self, command: Command[T]) -> Receipt[T]:
-        """Run one command in the next batch."""
-        return await self._submissions.submit(command)
-
-    @override
-    async def submit_all(self, commands: Sequence[Command[T]]) -> Sequence[Receipt[T] | Exception]:
-        """Run many commands in order; each fails alone."""
-        return await self._submissions.submit_all(commands)
-
-    @override
-    async def append_foreign(self, entries: Sequence[Entry]) -> ForeignOutcome:
-        """Append a peer's entries."""
-        return await self._submissions.append_foreign(entries)
-
-    @override
-    async def collect_expired(self, limit: int, *, archive: bool) -> Sequence[Memory]:
-        """Move expired rows out of the live table."""
-        return await self._submissions.collect_expired(limit, archive=archive)
-
-    @override
-    async def retry_quarantine(self) -> int:
-        """Apply entries whose future has come."""
-        return await self._submissions.retry_quarantine()
 
     def _committed(self, report: FlushReport) -> None:
         if self._transactions.rewritten_rows:

@@ -7,6 +7,9 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from typing_extensions import override
+
+from app.store.protocol import Store
 from app.store.writing.batch import CommandJob
 from app.store.writing.expiry import CollectJob
 from app.store.writing.foreign import ForeignJob, RetryJob
@@ -104,6 +107,37 @@ class Submissions:
                 self._loop.call_soon_threadsafe(self.deliver)
             except RuntimeError:  # the loop is gone: nobody waits any more
                 self._answers.clear()
+
+
+class SubmittingStore(Store):
+    """A store whose writes go through a writer: what every adapter's writing methods are."""
+
+    _submissions: Submissions
+
+    @override
+    async def submit(self, command: Command[T]) -> Receipt[T]:
+        """Run one command in the next batch."""
+        return await self._submissions.submit(command)
+
+    @override
+    async def submit_all(self, commands: Sequence[Command[T]]) -> Sequence[Receipt[T] | Exception]:
+        """Run many commands in order; each fails alone."""
+        return await self._submissions.submit_all(commands)
+
+    @override
+    async def append_foreign(self, entries: Sequence[Entry]) -> ForeignOutcome:
+        """Append a peer's entries."""
+        return await self._submissions.append_foreign(entries)
+
+    @override
+    async def collect_expired(self, limit: int, *, archive: bool) -> Sequence[Memory]:
+        """Move expired rows out of the live table."""
+        return await self._submissions.collect_expired(limit, archive=archive)
+
+    @override
+    async def retry_quarantine(self) -> int:
+        """Apply entries whose future has come."""
+        return await self._submissions.retry_quarantine()
 
 
 def _resolve(future: asyncio.Future[object], outcome: object) -> None:

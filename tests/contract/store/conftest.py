@@ -1,6 +1,7 @@
 """Stores that answer the contract: one parameter an adapter and way of running it."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -83,7 +84,7 @@ TestedStore = SqliteStore | PostgresStore
 
 
 @dataclass
-class Stores:
+class Stores(ABC):
     """Opens stores and closes them all at the end."""
 
     clock: TurnedClock
@@ -94,8 +95,8 @@ class Stores:
         self.opened.append(store)
         return store
 
-    def _open(self, name: str, randomness: SeededRandomness) -> TestedStore:
-        raise NotImplementedError
+    @abstractmethod
+    def _open(self, name: str, randomness: SeededRandomness) -> TestedStore: ...
 
     async def close(self, store: Store) -> None:
         self.opened.remove(store)
