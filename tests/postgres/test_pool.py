@@ -18,6 +18,8 @@ from app.store.tables import memories, recall_observations
 from tools.postgres.cluster import Cluster
 from tools.postgres.programs import find_programs
 
+PATIENCE_SECONDS = 10.0
+
 
 def options(text: str, **chosen: float) -> PostgresOptions:
     return PostgresOptions(PostgresUrl.parse(text), **chosen)  # type: ignore[arg-type]
@@ -26,6 +28,25 @@ def options(text: str, **chosen: float) -> PostgresOptions:
 def sleep(connection: psycopg.Connection, seconds: float) -> int:
     connection.execute("SELECT pg_sleep(%s)", [seconds])
     return threading.get_ident()
+
+
+class Held:
+    """Reads that have begun and go on until they are let go."""
+
+    def __init__(self) -> None:
+        self._begun = threading.Semaphore(0)
+        self._go = threading.Event()
+
+    def read(self, _connection: psycopg.Connection) -> bool:
+        self._begun.release()
+        return self._go.wait(PATIENCE_SECONDS)
+
+    async def begun(self, count: int) -> None:
+        for _ in range(count):
+            assert await asyncio.to_thread(self._begun.acquire, timeout=PATIENCE_SECONDS)
+
+    def let_go(self) -> None:
+        self._go.set()
 
 
 @pytest.fixture
@@ -96,34 +117,40 @@ async def test_there_are_never_more_connections_than_set(postgres_database: str,
     counted = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ai-memory'"
     chosen = options(postgres_database, most=4, least=2)
     with closing(Readers(chosen)) as readers, closing(connect(chosen)):
-        work = [asyncio.create_task(readers.run(lambda c: sleep(c, 0.4))) for _ in range(10)]
-        await asyncio.sleep(0.3)
+        held = Held()
+        work = [asyncio.create_task(readers.run(held.read)) for _ in range(10)]
+        await held.begun(3)
         database = f" AND datname = '{chosen.url.database}'"
         assert ask(postgres_database, counted + database) == [(4,)]
         assert readers.open_connections == 3
-        await asyncio.gather(*work)
+        held.let_go()
+        assert all(await asyncio.gather(*work))
 
 
 async def test_who_waits_too_long_for_a_connection_is_told(postgres_database: str) -> None:
     chosen = options(postgres_database, most=2, acquire_seconds=0.5)
     with closing(Readers(chosen)) as readers:
-        slow = asyncio.create_task(readers.run(lambda c: sleep(c, 2)))
-        await asyncio.sleep(0.2)
+        held = Held()
+        slow = asyncio.create_task(readers.run(held.read))
+        await held.begun(1)
         begun = time.monotonic()
         with pytest.raises(StoreUnavailableError, match="all 2 connections were busy") as refused:
             await readers.run(lambda c: sleep(c, 0))
         assert 0.4 < time.monotonic() - begun < 1.5
         assert refused.value.details["retry_after_seconds"] == 5
-        await slow
+        held.let_go()
+        assert await slow
         assert await readers.run(lambda c: sleep(c, 0))
 
 
 async def test_a_reader_that_is_cancelled_is_cancelled(readers: Readers) -> None:
-    task = asyncio.create_task(readers.run(lambda c: sleep(c, 0.3)))
-    await asyncio.sleep(0.1)
+    held = Held()
+    task = asyncio.create_task(readers.run(held.read))
+    await held.begun(1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    held.let_go()
 
 
 async def test_a_statement_is_cut_off_at_its_limit(postgres_database: str) -> None:
