@@ -70,7 +70,7 @@ def seal(draft: Draft, origin: str, seq: int, hlc: int, previous_hash: bytes) ->
         },
     )
     payload = encode(draft.payload)
-    payload_hash = sha256(payload).digest()
+    payload_hash = payload_hash_of(payload)
     return Entry(
         origin=origin,
         seq=seq,
@@ -84,6 +84,11 @@ def seal(draft: Draft, origin: str, seq: int, hlc: int, previous_hash: bytes) ->
         payload_hash=payload_hash,
         hash=chain_hash(previous_hash, header, payload_hash),
     )
+
+
+def payload_hash_of(payload: bytes) -> bytes:
+    """The hash by which a payload enters its chain."""
+    return sha256(payload).digest()
 
 
 def chain_hash(previous_hash: bytes, header: bytes, payload_hash: bytes) -> bytes:
@@ -116,7 +121,7 @@ def open_entry(
     if payload is not None:
         if len(payload) > PAYLOAD_BYTES_MAX:
             raise EntryRefusedError("the payload is too large", reason="payload_too_large")
-        if sha256(payload).digest() != payload_hash:
+        if payload_hash_of(payload) != payload_hash:
             raise EntryRefusedError("the payload's hash differs", reason="payload_mismatch")
     return Entry(
         origin=_text(fields, "origin", _ORIGIN),

@@ -1,0 +1,1 @@
+"""The mesh: lanes to peers, quorum, catch-up, repair. See DESIGN.md."""
