@@ -6,6 +6,7 @@ else wrote. So it lags behind the store by a moment at most and never runs ahead
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from app.log.epochs import parse_origin
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from app.store.protocol import OriginHead, Store
 
 
+@lru_cache(maxsize=4096)
 def node_of(origin: str) -> str | None:
     """The node that writes an origin; None for one that no node of this kind made."""
     parsed = parse_origin(origin)

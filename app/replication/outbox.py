@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.log.signing import head_message
-from app.replication.messages import Run, pack_run
+from app.replication.messages import Run, WireEntry, pack_run
+from app.replication.scopes import may_send
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.log.entry import Entry
     from app.replication.here import Here
     from app.replication.ports import NodeKey
+    from app.replication.scopes import Scopes
     from app.store.protocol import Store
 
 
@@ -66,3 +70,16 @@ class Outbox:
         run = pack_run(origin, found.after, found.after_hash, found.entries, signature)
         size = sum(len(one.header) + len(one.payload or b"") for one in found.entries)
         return Parcel(run, found.entries, size)
+
+
+async def with_holes(
+    run: Run, entries: Sequence[Entry], scopes: Scopes, node_id: str, store: Store
+) -> tuple[Run, list[int]]:
+    """A run as a node may see it, and the numbers of entries whose payloads stay here."""
+    holes = []
+    wire = list(run.entries)
+    for place, entry in enumerate(entries):
+        if entry.payload is not None and not await may_send(scopes, node_id, entry, store):
+            holes.append(entry.seq)
+            wire[place] = WireEntry(entry.header, None, entry.payload_hash)
+    return Run(run.origin, run.after, run.after_hash, wire, run.signature), holes
