@@ -58,7 +58,9 @@ def test_what_is_taken_for_an_address_stays_what_it_is(text: str):
 
 
 def test_the_file_names_peers_and_pins():
-    text = f"# the mesh\nhttp://node-b:9077\n\nhttps://Node-C:9077/  sha256:{PIN.upper()} # pinned\n"
+    text = (
+        f"# the mesh\nhttp://node-b:9077\n\nhttps://Node-C:9077/  sha256:{PIN.upper()} # pinned\n"
+    )
     assert parse_peer_file(text) == (
         PeerAddress("http://node-b:9077"),
         PeerAddress("https://node-c:9077", PIN),
