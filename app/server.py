@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import httpx
 import uvloop
 
+from app.api.federation import Federation
 from app.api.listener import bind, control_surface, make_server
 from app.api.options import ApiOptions
 from app.asgi import create_app
@@ -146,7 +147,7 @@ async def serve(
     is_guarded = federation.has_client_certificates
     check_exposure(options, has_client_certificates=is_guarded)
     listener = _bind(options.host, options.port)
-    plan = NodePlan(options.resolution, options.place, SERVE)
+    plan = NodePlan(options.resolution, options.place, SERVE, federation=federation)
     try:
         async with run_node(plan, report) as node:
             loopback = is_loopback(options.host)
@@ -158,6 +159,7 @@ async def serve(
                 unix_socket=node.lock.control_socket,
             )
             _stop_on_signals([public, control])
+            _reload_on_signal(node)
             try:
                 async with asyncio.TaskGroup() as servers:
                     servers.create_task(control.serve())
@@ -187,7 +189,24 @@ def _application(node: Node, *, loopback: bool, has_client_certificates: bool = 
     options = api_options(
         node.plan.resolution, loopback=loopback, has_client_certificates=has_client_certificates
     )
-    return create_app(node.services, options, SystemIds())
+    running = node.federation
+    federation = None if running is None else Federation(running.mesh, running.parts.authenticator)
+    return create_app(node.services, options, SystemIds(), federation=federation)
+
+
+def _reload_on_signal(node: Node) -> None:
+    """SIGHUP reads the files again that count while a node runs."""
+    running = node.federation
+    if running is None:
+        return
+    tasks: set[asyncio.Task[int]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(running.reloader.check(everything=True))
+        tasks.add(task)  # the loop itself does not hold on to a task
+        task.add_done_callback(tasks.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 def _stop_on_signals(servers: list[Server]) -> None:

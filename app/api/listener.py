@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import socket
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -17,7 +16,7 @@ from litestar.enums import ScopeType
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.api.client_certificates import CERTIFICATE_MARK, ClientAdmission
+from app.api.client_certificates import CERTIFICATE_MARK
 from app.api.errors import encode, envelope
 from app.api.identity import CONTROL_MARK
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from litestar.types import ASGIApp, Receive, Scope, Send
 
-    from app.replication.tls import LiveContext
+    from app.replication.admission import ClientAdmission, Guard
 
 HEADER_SECONDS_MAX: Final = 20.0
 """How long a client may take to send the head of a request, from its first byte or connection."""
@@ -168,14 +167,6 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """TLS of a port; with `admission` only clients that it lets in get to speak HTTP."""
-
-    context: LiveContext
-    admission: ClientAdmission | None = None
 
 
 def make_server(

@@ -98,7 +98,7 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
         store, clock, Extensions(settings.ttl.short_extend_secs, settings.ttl.mid_extend_secs)
     )
     services = Services(
-        health=HealthService(store, around.embedding, federation_enabled=False),
+        health=HealthService(store, around.embedding, federation_enabled=_has_peers(settings)),
         metrics=metrics,
         capabilities=CapabilityService(store, metrics, around.embedding, _facts(settings, store)),
         maintenance=MaintenanceService(
@@ -135,6 +135,10 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
         reembed=_reembed(settings, store, around),
     )
     return Composed(services, touches)
+
+
+def _has_peers(settings: Settings) -> bool:
+    return bool(settings.federation.quorum_peers or settings.federation.peer_file)
 
 
 def _rules(settings: Settings) -> _Rules:

@@ -6,11 +6,10 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from app.api.client_certificates import ClientAdmission
-from app.api.listener import Guard
 from app.bootstrap.reloading import ReloadError
 from app.bootstrap.sources import SystemClock
 from app.config.errors import ConfigRefusedError
+from app.replication.admission import ClientAdmission, Guard
 from app.replication.allowlist import FingerprintError, parse_allowlist
 from app.replication.credentials import CHAIN_HEADER, CREDENTIAL_HEADER, read_bundle
 from app.replication.durability import Durability

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from app.bootstrap.compose import Surroundings, compose
 from app.bootstrap.embedding import QueryThreads, choose_embedder
+from app.bootstrap.mesh import running_federation
 from app.bootstrap.sources import SystemClock, SystemDisk, SystemIds, SystemRandomness
 from app.domain.errors import AiMemoryError
 from app.recall.embedding.worker import EmbeddingWorker, WorkerLimits, document_executor
@@ -23,6 +24,8 @@ from app.store.sqlite.ownership import SERVE, Owner, StoreLock, take
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
+    from app.bootstrap.mesh import RunningFederation
+    from app.bootstrap.mesh_plan import FederationPlan
     from app.bootstrap.place import StorePlace
     from app.config.resolve import Resolution
     from app.log.epochs import EpochReason
@@ -48,6 +51,8 @@ class NodePlan:
     role: str = SERVE
     keyless_loopback: bool = True
     new_epoch: EpochReason | None = None
+    federation: FederationPlan | None = None
+    """What it does as a node of a mesh; None for one that is none."""
 
 
 @dataclass(slots=True)
@@ -60,6 +65,7 @@ class Node:
     services: Services
     embedder: BuiltEmbedder
     worker: EmbeddingWorker | None
+    federation: RunningFederation | None = None
 
 
 def embedding_state(
@@ -151,7 +157,11 @@ async def _running(
     touching = asyncio.create_task(composed.touches.run(), name="touches")
     tasks = [asyncio.create_task(loop, name=name) for name, loop in loops]
     try:
-        yield node
+        async with AsyncExitStack() as stack:
+            if plan.federation is not None:
+                federation = running_federation(plan.federation, store, plan.place.local, embedder)
+                node.federation = await stack.enter_async_context(federation)
+            yield node
     finally:
         for task in tasks:
             task.cancel()

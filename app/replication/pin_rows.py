@@ -101,6 +101,14 @@ class PinRows:
             self._rung.set()
             raise
 
+    async def finish(self) -> None:
+        """Write what is left; what cannot be written now is learned again."""
+        if self._waiting:
+            try:
+                await self.flush()
+            except AiMemoryError as error:
+                _LOGGER.warning("bindings of peers are not kept: %s", error.message)
+
     def _note(self, node_id: str, pin: PeerPin | None) -> None:
         self._waiting[node_id] = pin
         self._rung.set()

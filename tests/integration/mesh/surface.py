@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from litestar import get
 
 from app.api.federation import Federation
-from app.api.listener import Guard, bind, make_server
+from app.api.listener import bind, make_server
 from app.api.options import ApiOptions
 from app.asgi import create_app
 from app.bootstrap.sources import SystemRandomness
+from app.replication.admission import Guard
 from app.replication.authentication import Authenticator
 from app.replication.http_transport import Credentials, HttpTransport
 from app.replication.messages import Hello, Method, decode_message, encode_message
