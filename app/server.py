@@ -21,7 +21,7 @@ import httpx
 import uvloop
 
 from app.api.federation import Federation
-from app.api.listener import bind, control_surface, make_server
+from app.api.listener import bind, control_surface, listen, make_server
 from app.api.options import ApiOptions
 from app.asgi import create_app
 from app.bootstrap.mesh_plan import plan_federation
@@ -161,6 +161,7 @@ async def serve(
             _stop_on_signals([public, control])
             _reload_on_signal(node)
             try:
+                _listen(listener)
                 async with asyncio.TaskGroup() as servers:
                     servers.create_task(control.serve())
                     running = servers.create_task(public.serve(sockets=[listener]))
@@ -179,10 +180,20 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         return bind(host, port)
     except OSError as error:
-        reason = "in_use" if error.errno == errno.EADDRINUSE else "unusable"
-        raise ListenError(
-            f"cannot listen on {host}:{port}: {error.strerror}", reason=reason
-        ) from error
+        raise _unusable(host, port, error) from error
+
+
+def _listen(listener: socket.socket) -> None:
+    try:
+        listen(listener)
+    except OSError as error:
+        host, port = listener.getsockname()[:2]
+        raise _unusable(host, port, error) from error
+
+
+def _unusable(host: str, port: int, error: OSError) -> ListenError:
+    reason = "in_use" if error.errno == errno.EADDRINUSE else "unusable"
+    return ListenError(f"cannot listen on {host}:{port}: {error.strerror}", reason=reason)
 
 
 def _application(node: Node, *, loopback: bool, has_client_certificates: bool = False) -> Litestar:

@@ -32,6 +32,8 @@ HEADER_SECONDS_MAX: Final = 20.0
 HEAD_BYTES_MAX: Final = 262_144
 """Of a request line and headers: more than any address or name may be long."""
 KEEP_ALIVE_SECONDS: Final = 75
+GOODBYE_SECONDS_MAX: Final = 0.5
+"""How long the end of an idle TLS connection waits for the client's consent at a shutdown."""
 _BACKLOG: Final = 2_048
 _log = structlog.get_logger("ai_memory.api")
 
@@ -111,6 +113,17 @@ class TimedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     @override
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.scheme == "https":
+            # A client that is not reading never says goodbye, and nothing is left to tell it.
+            asyncio.get_running_loop().call_later(GOODBYE_SECONDS_MAX, self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        if self._is_between_requests():
+            self.transport.abort()
+
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         if self._is_refused:
             return
@@ -149,7 +162,7 @@ class Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening TCP socket.
+    """A TCP socket that has its address and does not listen yet: until then callers are refused.
 
     Raises:
         OSError: the address is in use, unknown, or not ours to bind.
@@ -161,12 +174,20 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
         listener.setblocking(False)
     except BaseException:
         listener.close()
         raise
     return listener
+
+
+def listen(listener: socket.socket) -> None:
+    """Let callers queue for whoever accepts them.
+
+    Raises:
+        OSError: somebody else has begun to listen there meanwhile.
+    """
+    listener.listen(_BACKLOG)
 
 
 def make_server(
