@@ -17,6 +17,8 @@ class Failure(StrEnum):
     TIMEOUT = "timeout"
     REFUSED = "refused"
     THROTTLED = "throttled"
+    TOO_LARGE = "too_large"
+    """The peer takes no body of this size (413): the same in smaller pieces may pass."""
     INCOMPATIBLE = "incompatible"
 
 
