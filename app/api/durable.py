@@ -14,8 +14,8 @@ import msgspec
 from litestar.enums import ScopeType
 
 from app.api.errors import ApiError, encode, envelope, request_id_of
-from app.api.exchange import read_body, refuse, replayed, reply
 from app.api.identity import is_control
+from app.api.raw import read_body, refuse, replayed, reply_with
 from app.domain.errors import AiMemoryError
 from app.replication.durability import Durability, Outcome
 from app.services.idempotency import KEY_CHARACTERS_MAX, Repeatable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
     from app.services.idempotency import IdempotencyService
-    from app.store.sql.records import KeptAnswer
+    from app.store.sql.answers import KeptAnswer
 
 RETRY_AFTER_SECONDS: Final = 2
 NOT_MET: Final = "quorum_not_met"
@@ -42,6 +42,11 @@ class Copies(Protocol):
     """Where the copies of a write are awaited: the mesh."""
 
     @property
+    def is_enabled(self) -> bool:
+        """Whether there are peers at all."""
+        ...
+
+    @property
     def nodes(self) -> int:
         """How many nodes there are, this one included."""
         ...
@@ -52,7 +57,7 @@ class Copies(Protocol):
         ...
 
     async def wait(self, origin: str, seqs: Collection[int], needed: int) -> Outcome:
-        """Wait until so many nodes hold these entries, or until it is certain that they will not."""
+        """Wait until so many nodes hold these entries, or it is certain that they will not."""
         ...
 
 
@@ -88,7 +93,7 @@ class _Answer:
 class Durable:
     """Answers a write when it has its copies."""
 
-    def __init__(self, app: ASGIApp, copies: Copies | None, answers: IdempotencyService) -> None:
+    def __init__(self, app: ASGIApp, copies: Copies, answers: IdempotencyService) -> None:
         self._app = app
         self._copies = copies
         self._answers = answers
@@ -103,7 +108,7 @@ class Durable:
             await self._app(scope, receive, send)
             return
         asked = _asked(http)
-        if self._copies is None and asked.key is None and asked.durability is None:
+        if not self._copies.is_enabled and asked.key is None and asked.durability is None:
             await self._app(scope, receive, send)
             return
         try:
@@ -116,11 +121,10 @@ class Durable:
             await refuse(http, send, error)
 
     def _needed(self, asked: _Asked) -> int:
-        nodes = 1 if self._copies is None else self._copies.nodes
         if asked.durability is None:
-            return 1 if self._copies is None else self._copies.default_needed
+            return self._copies.default_needed
         try:
-            return Durability(asked.durability).needed(nodes)
+            return Durability(asked.durability).needed(self._copies.nodes)
         except ValueError:
             words = ", ".join(Durability)
             raise ApiError(400, f"X-Durability is one of {words}", code="INVALID_INPUT") from None
@@ -148,24 +152,23 @@ class Durable:
         needed: int,
     ) -> None:
         if not runs or answer.status >= _ERROR:
-            await reply(send, answer.status, answer.headers, answer.body)
+            await reply_with(send, answer.status, answer.headers, answer.body)
             return
         outcome = await self._wait(runs, needed)
         last = max(seqs[-1] for _, seqs in runs)
-        nodes = 1 if self._copies is None else self._copies.nodes
         if outcome.is_met:
             more = {
                 "quorum_acks": outcome.got,
                 "seq": last,
-                "durability": _label(outcome.got, nodes),
+                "durability": _label(outcome.got, self._copies.nodes),
             }
             body = _with(answer.body, more)
-            await reply(send, answer.status, answer.headers, body)
+            await reply_with(send, answer.status, answer.headers, body)
             return
         await _miss(scope, send, answer, outcome, last)
 
     async def _wait(self, runs: Collection[tuple[str, range]], needed: int) -> Outcome:
-        if self._copies is None:
+        if not self._copies.is_enabled:
             return Outcome(1, needed)
         outcomes = [
             await self._copies.wait(origin, seqs, needed) for origin, seqs in _joined(runs).items()
@@ -314,7 +317,7 @@ async def _miss(scope: HTTPScope, send: Send, answer: _Answer, outcome: Outcome,
         (b"content-type", b"application/json"),
         (b"retry-after", str(RETRY_AFTER_SECONDS).encode()),
     ]
-    await reply(send, 503, headers, encode(envelope(NOT_MET, details, request_id_of(scope))))
+    await reply_with(send, 503, headers, encode(envelope(NOT_MET, details, request_id_of(scope))))
 
 
 def _id_of(body: bytes) -> object:

@@ -16,7 +16,7 @@ from litestar.enums import ScopeType
 from app.api.controllers.memories import claimed_caller, store_answer
 from app.api.dependencies import state_of
 from app.api.errors import ApiError, is_json
-from app.api.exchange import read_body, refuse, replayed, reply
+from app.api.raw import read_body, refuse, replayed, reply
 from app.api.schemas.memories import CreateMemoryBody
 from app.domain.errors import AiMemoryError, InvalidInputError
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from app.services.new_memory import CheckedMemory
 
 PATHS: Final = frozenset({"/api/v1/memories", "/api/v1/memories/"})
-_JSON: Final = ((b"content-type", b"application/json"),)
+_JSON: Final = b"application/json"
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(CreateMemoryBody)
 

@@ -173,6 +173,7 @@ def _loops(node: Node) -> list[tuple[str, Coroutine[object, object, None]]]:
         loops.append(("embedding", node.worker.run()))
     if node.plan.role == SERVE:
         loops.append(("gc", _every(GC_SECONDS, services.maintenance.collect)))
+        loops.append(("answers", _every(GC_SECONDS, services.idempotency.forget)))
         loops.append(("quarantine", _every(QUARANTINE_SECONDS, store.retry_quarantine)))
         loops.append(("warm", _every(WARM_SECONDS, store.refresh, at_once=True)))
         if store.graph_backend is not None:

@@ -18,7 +18,7 @@ from app.store.writing.written import IdempotencyKey
 if TYPE_CHECKING:
     from app.domain.sources import Clock
     from app.store.protocol import Store
-    from app.store.sql.records import KeptAnswer
+    from app.store.sql.answers import KeptAnswer
 
 KEPT: Final = timedelta(hours=24)
 KEY_CHARACTERS_MAX: Final = 255

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from app.domain.ranking import COSINE_FLOOR
 from app.domain.recalled import Chosen, WordHits
+from app.store.sql.answers import AnswerReads
 from app.store.sql.archive import ArchiveReads
 from app.store.sql.filters import MemoryFilter
 from app.store.sql.links import LinkReads
@@ -229,6 +230,7 @@ class StoreStatus:
 
 
 class Store(
+    AnswerReads,
     MemoryReads,
     LinkReads,
     ArchiveReads,

@@ -9,7 +9,7 @@ from app.store.protocol import Decided, LocalRow, Needs
 
 if TYPE_CHECKING:
     from app.store.protocol import View
-    from app.store.sql.records import KeptAnswer
+    from app.store.sql.answers import KeptAnswer
 
 _TABLE: Final = "idempotency_keys"
 
@@ -25,7 +25,7 @@ class KeepAnswer:
         """Nothing of the state."""
         return Needs()
 
-    def decide(self, view: View) -> Decided[None]:
+    def decide(self, view: View) -> Decided[None]:  # noqa: ARG002 - the port's shape
         """The whole row again, now with the answer."""
         kept = self.kept
         values = {
@@ -53,7 +53,7 @@ class ForgetAnswers:
         """Nothing of the state."""
         return Needs()
 
-    def decide(self, view: View) -> Decided[None]:
+    def decide(self, view: View) -> Decided[None]:  # noqa: ARG002 - the port's shape
         """One row each, gone."""
         rows = tuple(
             LocalRow(_TABLE, {"key": key, "actor": actor}, None) for key, actor in self.keys

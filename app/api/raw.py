@@ -1,23 +1,25 @@
-"""Requests and answers below the framework: for layers that stand before the router."""
+"""Requests and replies past the framework, for routes where its own work would show."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from app.api.errors import ApiError, refusal
 from app.api.request import ApiRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Sequence
 
     from litestar.types import HTTPScope, Receive, ReceiveMessage, Send
 
+_JSON: Final = b"application/json"
+
 
 async def read_body(receive: Receive) -> bytes:
-    """A request's whole body.
+    """The whole body.
 
     Raises:
-        ApiError: it ended early, or is too large.
+        ApiError: it ended early (400), or is larger than the gate lets through (413).
     """
     parts: list[bytes] = []
     while True:
@@ -47,14 +49,20 @@ async def refuse(scope: HTTPScope, send: Send, error: Exception) -> None:
     """Answer an error as every route does."""
     response = refusal(ApiRequest(scope), error)
     headers = [(k.lower().encode(), v.encode()) for k, v in response.headers.items()]
-    headers.append((b"content-type", b"application/json"))
-    await reply(send, response.status_code or 500, headers, response.content)
+    await reply(send, response.status_code or 500, _JSON, response.content, headers)
 
 
 async def reply(
-    send: Send, status: int, headers: Collection[tuple[bytes, bytes]], body: bytes
+    send: Send, status: int, media: bytes, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()
 ) -> None:
-    """Send an answer in one piece; its length is counted here."""
+    """A whole reply; header names in lower case."""
+    await reply_with(send, status, [(b"content-type", media), *headers], body)
+
+
+async def reply_with(
+    send: Send, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+) -> None:
+    """A whole reply with these headers and the length of its body."""
     kept = [one for one in headers if one[0] != b"content-length"]
     kept.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": kept})
