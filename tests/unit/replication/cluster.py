@@ -14,13 +14,15 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from tempfile import mkdtemp
-from typing import cast
+from typing import TypeVar, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.domain.errors import AiMemoryError
 from app.domain.memory import Memory
+from app.domain.timestamps import format_instant
 from app.replication.answers import UnknownMethodError
+from app.replication.durability import Outcome
 from app.replication.hello import Speaker
 from app.replication.mesh import Mesh, MeshParts
 from app.replication.messages import MalformedMessageError, Method
@@ -29,10 +31,13 @@ from app.replication.ports import Caller, Failure, PeerCallError, UntrustedPeerE
 from app.replication.scopes import EveryScope, Scopes
 from app.store import schema
 from app.store.protocol import Command, Receipt
+from app.store.sql.filters import MemoryFilter
 from app.store.sqlite.adapter import Sources, SqliteOptions, SqliteStore
 from app.store.sqlite.connection import FileOptions
 from tests.contract.store.conftest import MODEL, Put, memory
 from tests.unit.replication.virtual_time import VirtualClock, VirtualLoop
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -226,13 +231,12 @@ class Node:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(empty_store(), self.path)
         self._store = SqliteStore.open(
-            SqliteOptions(FileOptions(self.path), model=MODEL, dim=4, inline=True),
+            SqliteOptions(
+                FileOptions(self.path, synchronous="OFF"), model=MODEL, dim=4, inline=True
+            ),
             Sources(self.clock, self.chance, NoDisk()),
         )
-        wires = [
-            Wire(self.cluster.network, self.name, url.removeprefix("sim://"))
-            for url in self.options.peers
-        ]
+        wires = self.wires(*(url.removeprefix("sim://") for url in self.options.peers))
         mesh = Mesh(
             MeshParts(
                 options=self.options,
@@ -252,6 +256,10 @@ class Node:
         await mesh.first_contact()
         return self
 
+    def wires(self, *targets: str) -> list[Wire]:
+        """Transports to nodes."""
+        return [Wire(self.cluster.network, self.name, target) for target in targets]
+
     async def stop(self) -> None:
         await self.running.stop()
         self.mesh = None
@@ -263,19 +271,33 @@ class Node:
         await mesh.abort()
         await self.store.close()
 
-    async def write(self, *rows: Memory) -> Receipt[Memory]:
-        """Store rows, one after the other; the last one's receipt."""
-        made = rows or (self.row(),)
-        for row in made:
-            receipt = await self.store.submit(Put(row))
-        return receipt
+    async def write(self, row: Memory | None = None) -> Receipt[Memory]:
+        """Store a row."""
+        return await self.store.submit(Put(row or self.row()))
+
+    async def write_many(self, count: int, **changes: object) -> None:
+        """Store rows in as few transactions as fit."""
+        found = await self.store.submit_all([Put(self.row(**changes)) for _ in range(count)])
+        assert all(isinstance(one, Receipt) for one in found)
+
+    async def copies(self, needed: int, row: Memory | None = None) -> Outcome:
+        """Store a row and wait for its copies."""
+        receipt = await self.write(row)
+        return await self.running.wait(receipt.origin, receipt.seqs, needed)
+
+    async def shown(self, memory_id: str) -> Memory | None:
+        """A row as readers see it."""
+        found = await self.store.get_many(
+            [memory_id], MemoryFilter(now=format_instant(self.clock.now()))
+        )
+        return found[0] if found else None
 
     def row(self, **changes: object) -> Memory:
         self._written += 1
         return memory(f"{self.name}-{self._written}", **changes)
 
-    async def submit(self, command: Command[object]) -> Receipt[object]:
-        return await self.store.submit(command)
+    async def submit(self, command: Command[T]) -> T:
+        return (await self.store.submit(command)).result
 
     async def clocks(self) -> dict[str, int]:
         return (await self.store.clock()).as_dict()
@@ -299,6 +321,12 @@ class Cluster:
         self.nodes[name] = self.network.nodes[name] = node
         return node
 
+    @staticmethod
+    def options(name: str, peers: Sequence[str], **changes: object) -> MeshOptions:
+        """A node's options, with these peers."""
+        made = MeshOptions(f"host:{name}", tuple(f"sim://{peer}" for peer in peers))
+        return replace(made, **changes)  # type: ignore[arg-type]
+
     async def full(self, names: str, **options: object) -> list[Node]:
         """Start a full mesh of nodes named by letters."""
         found = [
@@ -319,17 +347,22 @@ class Cluster:
         clocks = [await node.clocks() for node in self.up()]
         return all(one == clocks[0] for one in clocks)
 
-    async def converge(self, within: float = 30.0) -> float:
-        """Wait until all running nodes have the same clocks and bytes; seconds it took."""
+    async def meet(self, within: float = 30.0) -> float:
+        """Wait until all running nodes have the same clocks; seconds it took."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while not await self.is_converged():
             clocks = {node.name: await node.clocks() for node in self.up()}
             assert loop.time() - began < within, clocks
             await asyncio.sleep(0.01)
+        return loop.time() - began
+
+    async def converge(self, within: float = 30.0) -> float:
+        """Wait until all running nodes have the same clocks, and see that their bytes are."""
+        seconds = await self.meet(within)
         digests = [await node.store.digests() for node in self.up()]
         assert all(one == digests[0] for one in digests)
-        return loop.time() - began
+        return seconds
 
 
 async def settle(seconds: float = 0.5) -> None:

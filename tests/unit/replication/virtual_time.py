@@ -55,7 +55,7 @@ class VirtualClock:
 
 
 def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Runs an async test on a virtual loop."""
+    """Runs an async test on a virtual loop, and closes what it was given afterwards."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -64,6 +64,9 @@ def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
         try:
             loop.run_until_complete(test(*args, **kwargs))
         finally:
+            for one in kwargs.values():
+                if hasattr(one, "close"):
+                    loop.run_until_complete(one.close())
             left = asyncio.all_tasks(loop)
             for task in left:
                 task.cancel()
