@@ -56,6 +56,10 @@ class Copies(Protocol):
         """Copies that a write needs whose request asks for nothing."""
         ...
 
+    async def met(self) -> None:
+        """Wait until a write may be made."""
+        ...
+
     async def wait(self, origin: str, seqs: Collection[int], needed: int) -> Outcome:
         """Wait until so many nodes hold these entries, or it is certain that they will not."""
         ...
@@ -113,6 +117,7 @@ class Durable:
             return
         try:
             needed = self._needed(asked)
+            await self._copies.met()
             if asked.key is None:
                 await self._answer(http, receive, send, needed)
             else:

@@ -24,6 +24,16 @@ class FederationService:
         self._store = store
         self._metrics = metrics
         self.mesh: Mesh | None = None
+        self._met: asyncio.Task[None] | None = None
+
+    def join(self, mesh: Mesh, met: asyncio.Task[None]) -> None:
+        """The node has peers; `met` is done when each was tried once."""
+        self.mesh, self._met = mesh, met
+
+    async def met(self) -> None:
+        """Wait until a write may be made: not before a peer had a chance to know this origin."""
+        if self._met is not None and not self._met.done():
+            await asyncio.wait([self._met])
 
     @property
     def is_enabled(self) -> bool:
