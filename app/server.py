@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from litestar import Litestar
 
     from app.api.listener import Server
+    from app.bootstrap.mesh import RunningMesh
     from app.bootstrap.node import Node
     from app.bootstrap.place import StorePlace
     from app.config.resolve import Resolution
@@ -159,7 +160,7 @@ async def serve(
                 unix_socket=node.lock.control_socket,
             )
             _stop_on_signals([public, control])
-            _reload_on_signal(node)
+            _reload_on_signal(node.mesh)
             try:
                 _listen(listener)
                 async with asyncio.TaskGroup() as servers:
@@ -200,24 +201,9 @@ def _application(node: Node, *, loopback: bool, has_client_certificates: bool = 
     options = api_options(
         node.plan.resolution, loopback=loopback, has_client_certificates=has_client_certificates
     )
-    running = node.federation
-    federation = None if running is None else Federation(running.mesh, running.parts.authenticator)
+    mesh = node.mesh
+    federation = None if mesh is None else Federation(mesh.mesh, mesh.authenticator)
     return create_app(node.services, options, SystemIds(), federation=federation)
-
-
-def _reload_on_signal(node: Node) -> None:
-    """SIGHUP reads the files again that count while a node runs."""
-    running = node.federation
-    if running is None:
-        return
-    tasks: set[asyncio.Task[int]] = set()
-
-    def reload() -> None:
-        task = asyncio.create_task(running.reloader.check(everything=True))
-        tasks.add(task)  # the loop itself does not hold on to a task
-        task.add_done_callback(tasks.discard)
-
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 def _stop_on_signals(servers: list[Server]) -> None:
@@ -231,6 +217,20 @@ def _stop_on_signals(servers: list[Server]) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
+
+
+def _reload_on_signal(mesh: RunningMesh | None) -> None:
+    """SIGHUP: read certificates, allowlist and peers again."""
+    loop = asyncio.get_running_loop()
+    running: set[asyncio.Task[int]] = set()
+
+    def reload() -> None:
+        if mesh is not None:
+            task = loop.create_task(mesh.reloader.check(everything=True))
+            running.add(task)
+            task.add_done_callback(running.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
 
 
 @asynccontextmanager

@@ -1,19 +1,22 @@
-"""A node's mesh while it runs: made of its parts, started before the node serves, drained after."""
+"""A node's mesh, for as long as the node serves."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from app.bootstrap.mesh_parts import open_federation
 from app.bootstrap.reloading import Reloader
 from app.bootstrap.sources import SystemClock, SystemRandomness
-from app.domain.version import WIRE_VERSION
+from app.domain.errors import AiMemoryError
+from app.domain.version import SOFTWARE
+from app.log.epochs import parse_origin
 from app.replication.hello import Speaker
 from app.replication.mesh import Mesh, MeshParts
-from app.store.schema import SCHEMA_VERSION
+from app.store.tables import CURRENT_SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,30 +24,35 @@ if TYPE_CHECKING:
 
     from app.bootstrap.mesh_parts import FederationParts
     from app.bootstrap.mesh_plan import FederationPlan
-    from app.recall.embedding.protocol import Embedder
+    from app.replication.authentication import Authenticator
     from app.store.protocol import Store
+
+_LOGGER = logging.getLogger(__name__)
+_SWEEP_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class RunningFederation:
-    """What the surfaces use of it."""
+class RunningMesh:
+    """What the surface needs of it, and how its files are read again."""
 
-    parts: FederationParts
     mesh: Mesh
+    authenticator: Authenticator
     reloader: Reloader
+    met: asyncio.Task[None]
+    """Done when every peer was tried once: until then nothing may be written."""
 
 
 @asynccontextmanager
-async def running_federation(
-    plan: FederationPlan, store: Store, local: Path, embedder: Embedder | None
-) -> AsyncIterator[RunningFederation]:
-    """Talk to peers, from the first hellos to the last entries.
+async def run_mesh(
+    plan: FederationPlan, store: Store, local: Path, model: str | None
+) -> AsyncIterator[RunningMesh]:
+    """Meet the peers while the node begins to serve; hand over what they lack before it ends.
 
     Raises:
         ConfigRefusedError: the node's key, or a file of trust, cannot be used.
         StoreUnavailableError: the store cannot be read.
     """
-    parts = await open_federation(plan, store, local)
+    parts = await open_federation(plan, store, local, await _node_id(store))
     mesh = Mesh(
         MeshParts(
             options=plan.options,
@@ -54,32 +62,41 @@ async def running_federation(
             key=parts.key,
             clock=SystemClock(),
             chance=SystemRandomness(),
-            speaker=Speaker(
-                identity=plan.options.identity,
-                software=WIRE_VERSION,
-                schema=SCHEMA_VERSION,
-                model=None if embedder is None else embedder.fingerprint,
-            ),
+            speaker=Speaker(plan.options.identity, SOFTWARE, CURRENT_SCHEMA_VERSION, model),
             scopes=parts.scopes,
         )
     )
     parts.mesh = mesh
     reloader = Reloader(parts.watched)
     tasks = [
-        asyncio.create_task(one, name=name)
-        for name, one in (
-            ("pins", parts.pins.run()),
-            ("reloading", reloader.run()),
-            ("admission", parts.keep_up()),
-        )
+        asyncio.create_task(parts.pins.run(), name="pins"),
+        asyncio.create_task(reloader.run(), name="reload"),
+        asyncio.create_task(_sweep(parts), name="sweep"),
     ]
     try:
         await mesh.start()
-        await mesh.first_contact()
-        yield RunningFederation(parts, mesh, reloader)
+        met = asyncio.create_task(mesh.first_contact(), name="first contact")
+        tasks.append(met)
+        yield RunningMesh(mesh, parts.authenticator, reloader, met)
     finally:
         await mesh.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await parts.pins.finish()
+        try:
+            await parts.pins.flush()
+        except AiMemoryError as error:
+            _LOGGER.warning("bindings of peers are not kept: %s", error.message)
+
+
+async def _node_id(store: Store) -> str:
+    own = next(one.origin for one in await store.heads() if one.is_self)
+    origin = parse_origin(own)
+    assert origin is not None, own
+    return origin.node_id
+
+
+async def _sweep(parts: FederationParts) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        parts.sweep()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -15,12 +14,11 @@ from app.bootstrap.mesh_plan import (
     read_peers,
     read_trust,
 )
-from app.bootstrap.reloading import POLL_SECONDS, Reloadable, ReloadError
+from app.bootstrap.reloading import Reloadable, ReloadError
 from app.bootstrap.sources import SystemClock, SystemDisk, SystemRandomness
 from app.config.errors import ConfigRefusedError
 from app.replication.attestation import AttestedScopes, parse_attestation
 from app.replication.authentication import Authenticator
-from app.replication.here import node_of
 from app.replication.http_transport import Credentials, HttpTransport
 from app.replication.node_key import Ed25519NodeKey, NodeKeyError, node_key_file, open_node_key
 from app.replication.options import MeshOptionsError
@@ -64,20 +62,20 @@ class FederationParts:
     mesh: Mesh | None = None
     """Told when the list of peers changes, once there is one."""
 
-    async def keep_up(self) -> None:
-        """For ever: drop clients whose time on the allowlist is over, learn where peers answer."""
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            guard = self.plan.guard
-            if guard is not None and guard.admission is not None:
-                guard.admission.sweep()
-            if self.mesh is not None:
-                for url, lane in self.mesh.lanes.items():
-                    if lane.peer.node_id is not None:
-                        self.trust.note_url(lane.peer.node_id, url)
+    def sweep(self) -> None:
+        """Drop clients whose time on the allowlist is over; learn where peers answer."""
+        guard = self.plan.guard
+        if guard is not None and guard.admission is not None:
+            guard.admission.sweep()
+        if self.mesh is not None:
+            for url, lane in self.mesh.lanes.items():
+                if lane.peer.node_id is not None:
+                    self.trust.note_url(lane.peer.node_id, url)
 
 
-async def open_federation(plan: FederationPlan, store: Store, local: Path) -> FederationParts:
+async def open_federation(
+    plan: FederationPlan, store: Store, local: Path, node_id: str
+) -> FederationParts:
     """Make the parts; `local` is the file that stands for the store on this machine.
 
     Raises:
@@ -85,8 +83,6 @@ async def open_federation(plan: FederationPlan, store: Store, local: Path) -> Fe
         StoreUnavailableError: the bindings cannot be read.
     """
     clock, settings = SystemClock(), plan.settings
-    node_id = node_of((await store.status()).origin)
-    assert node_id is not None
     keys = None if plan.key_dir is None else KeyDirectory(plan.key_dir)
     try:
         key = _own_key(plan, keys, local)

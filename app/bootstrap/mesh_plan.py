@@ -55,6 +55,12 @@ class FederationPlan:
     """TLS of the public port."""
 
     @property
+    def is_meshed(self) -> bool:
+        """Whether this node has peers, or may be one."""
+        has_peers = bool(self.peers) or self.settings.peer_file is not None
+        return has_peers or self.guard is not None
+
+    @property
     def has_client_certificates(self) -> bool:
         """Whether nobody without an allowlisted certificate gets in."""
         return self.guard is not None and self.guard.admission is not None

@@ -93,6 +93,8 @@ class PinRows:
             AiMemoryError: the store cannot write; it stays noted.
         """
         self._rung.clear()
+        if not self._waiting:
+            return
         taken, self._waiting = self._waiting, {}
         try:
             await self._store.submit(_Write(tuple(_row(*one) for one in taken.items())))
@@ -100,14 +102,6 @@ class PinRows:
             self._waiting = {**taken, **self._waiting}
             self._rung.set()
             raise
-
-    async def finish(self) -> None:
-        """Write what is left; what cannot be written now is learned again."""
-        if self._waiting:
-            try:
-                await self.flush()
-            except AiMemoryError as error:
-                _LOGGER.warning("bindings of peers are not kept: %s", error.message)
 
     def _note(self, node_id: str, pin: PeerPin | None) -> None:
         self._waiting[node_id] = pin

@@ -157,7 +157,7 @@ def test_a_bundle_is_a_folder_of_keys_without_its_subfolders(tmp_path: Path):
 
 def test_a_shown_credential_vouches_until_it_ends():
     time = [NOW]
-    vouching = Vouching({}.get, lambda: time[0], BUNDLE)
+    vouching = Vouching(lambda _: None, lambda: time[0], BUNDLE)
     assert not vouching.vouched("region/nyc/node-1", public(NODE))
     assert vouching.show(header(signed()), None) is not None
     assert vouching.show(header(signed(by=STRANGER)), None) is None
