@@ -160,7 +160,7 @@ async def _running(
                 node.mesh = await stack.enter_async_context(
                     run_mesh(plan.federation, store, plan.place.local, model)
                 )
-                node.services.federation.join(node.mesh.mesh, node.mesh.met)
+                node.services.federation.join(node.mesh.mesh, node.mesh.met, node.mesh.trust)
             async with _working(node, composed.touches):
                 yield node
     finally:
