@@ -22,6 +22,7 @@ from app.store.sql.memories import MemoryReads
 from app.store.sql.namespaces import NamespaceReads
 from app.store.sql.records import RecordReads
 from app.store.sql.statistics import StatisticsReads
+from app.store.sql.sync import SyncReads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -235,6 +236,7 @@ class Store(
     NamespaceReads,
     RecordReads,
     StatisticsReads,
+    SyncReads,
 ):
     """A store. Reads never wait for the writer."""
 
