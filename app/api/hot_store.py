@@ -16,6 +16,7 @@ from litestar.enums import ScopeType
 from app.api.controllers.memories import claimed_caller, store_answer
 from app.api.dependencies import state_of
 from app.api.errors import ApiError, is_json, refusal
+from app.api.raw import read_body, reply
 from app.api.request import ApiRequest
 from app.api.schemas.memories import CreateMemoryBody
 from app.domain.errors import AiMemoryError, InvalidInputError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from app.services.new_memory import CheckedMemory
 
 PATHS: Final = frozenset({"/api/v1/memories", "/api/v1/memories/"})
+_JSON: Final = b"application/json"
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(CreateMemoryBody)
 
@@ -49,7 +51,7 @@ class HotStore:
             await self._app(scope, receive, send)
             return
         try:
-            body = await _read(receive)
+            body = await read_body(receive)
         except ApiError as error:
             await _refuse(http, send, error)
             return
@@ -65,7 +67,7 @@ class HotStore:
         except Exception as error:  # noqa: BLE001 - the outermost frame of this request
             await _refuse(http, send, error)
             return
-        await _reply(send, 201, answer, [])
+        await reply(send, 201, _JSON, answer)
 
 
 def _understand(
@@ -85,17 +87,6 @@ def _content_type(scope: HTTPScope) -> str:
     return ""
 
 
-async def _read(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise ApiError(400, "the request's body ended early")
-        parts.append(message["body"])
-        if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
 def _again(body: bytes, receive: Receive) -> Receive:
     """The body once more, for the usual way."""
     given = False
@@ -113,19 +104,4 @@ def _again(body: bytes, receive: Receive) -> Receive:
 async def _refuse(scope: HTTPScope, send: Send, error: Exception) -> None:
     response = refusal(ApiRequest(scope), error)
     headers = [(k.lower().encode(), v.encode()) for k, v in response.headers.items()]
-    await _reply(send, response.status_code or 500, response.content, headers)
-
-
-async def _reply(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(body)).encode()),
-                *headers,
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    await reply(send, response.status_code or 500, _JSON, response.content, headers)

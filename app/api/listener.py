@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import socket
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -16,10 +17,12 @@ from litestar.enums import ScopeType
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.api.client_certificates import CERTIFICATE_MARK, ClientAdmission
 from app.api.errors import encode, envelope
 from app.api.identity import CONTROL_MARK
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
     from litestar.types import ASGIApp, Receive, Scope, Send
@@ -39,17 +42,36 @@ class TimedProtocol(HttpToolsProtocol):
     What never becomes a request is refused here, in the one shape that refusals have.
     """
 
+    admission: ClassVar[ClientAdmission | None] = None
     _unread: ClassVar = itertools.count(1)
     _head_deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _fingerprint: str | None = None
+    _is_refused = False
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base narrows it
+        if self.admission is not None:
+            tls = transport.get_extra_info("ssl_object")
+            shown = None if tls is None else tls.getpeercert(binary_form=True)
+            self._fingerprint = self.admission.enter(shown, transport)
+            if self._fingerprint is None:
+                self._is_refused = True
+                transport.abort()
+                return
         super().connection_made(transport)
         self._expect_head()
 
     @override
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._fingerprint is not None:
+            self.scope["extensions"] = {CERTIFICATE_MARK: {"fingerprint": self._fingerprint}}
+
+    @override
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         if self._head_deadline is None and self._is_between_requests():
             self._expect_head()
         self._head_bytes += len(data)
@@ -90,6 +112,10 @@ class TimedProtocol(HttpToolsProtocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._is_refused:
+            return
+        if self.admission is not None:
+            self.admission.leave(self.transport)
         self._head_arrived()
         super().connection_lost(exc)
 
@@ -143,14 +169,29 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def make_server(app: ASGIApp, grace_seconds: int, *, unix_socket: Path | None = None) -> Server:
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """TLS of a port; with `admission` only clients that it lets in get to speak HTTP."""
+
+    context: ssl.SSLContext
+    admission: ClientAdmission | None = None
+
+
+def make_server(
+    app: ASGIApp,
+    grace_seconds: int,
+    *,
+    unix_socket: Path | None = None,
+    guard: Guard | None = None,
+) -> Server:
     """A server that runs in the current loop; the caller owns the application's life."""
     if unix_socket is not None:
         _claim(unix_socket)
     config = uvicorn.Config(
         app,
         uds=None if unix_socket is None else str(unix_socket),
-        http=TimedProtocol,
+        http=TimedProtocol if guard is None else _guarded(guard),
+        ssl_context_factory=None if guard is None else lambda *_: guard.context,
         ws="none",
         lifespan="off",
         proxy_headers=False,
@@ -164,6 +205,15 @@ def make_server(app: ASGIApp, grace_seconds: int, *, unix_socket: Path | None = 
         timeout_graceful_shutdown=grace_seconds,
     )
     return Server(config)
+
+
+def _guarded(guard: Guard) -> type[TimedProtocol]:
+    """The protocol of one port: uvicorn makes it by itself and hands nothing of ours through."""
+
+    class Guarded(TimedProtocol):
+        admission = guard.admission
+
+    return Guarded
 
 
 def _claim(path: Path) -> None:

@@ -30,6 +30,7 @@ class RefusalCode(StrEnum):
     GAP = "gap"
     BELOW_TOMBSTONES = "below_tombstones"
     UNPROJECTABLE = "unprojectable"
+    OUT_OF_SCOPE = "out_of_scope"
 
 
 class Retry(StrEnum):
@@ -57,6 +58,7 @@ RETRIES: Final[Mapping[RefusalCode, Retry]] = {
     RefusalCode.GAP: Retry.WHEN_SENT_AGAIN,
     RefusalCode.BELOW_TOMBSTONES: Retry.WHEN_OPERATOR_DECIDES,
     RefusalCode.UNPROJECTABLE: Retry.WHEN_SOFTWARE_CHANGES,
+    RefusalCode.OUT_OF_SCOPE: Retry.WHEN_OPERATOR_DECIDES,
 }
 
 _CURSOR_STOPS: Final = frozenset(

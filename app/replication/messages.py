@@ -58,6 +58,23 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     signature: bytes | None = None
 
 
+class Refused(msgspec.Struct, frozen=True, array_like=True):
+    """An entry that the receiver keeps apart; it counts for nobody's quorum."""
+
+    origin: str
+    seq: int
+    code: str
+
+
+class WireHead(msgspec.Struct, frozen=True, array_like=True):
+    """The end of an origin's chain."""
+
+    origin: str
+    seq: int
+    hash: bytes
+    hlc: int
+
+
 class Hello(Message, frozen=True):
     """Who is speaking; both the request and the answer."""
 
@@ -74,6 +91,10 @@ class Hello(Message, frozen=True):
     model: str | None = None
     cursors: dict[str, dict[str, int]] = {}
     """Node id → its clock, as far as the speaker knows."""
+    heads: list[WireHead] = []
+    """Where the clock ends, by hash: so a peer sees at once whether both hold one history."""
+    refused: list[Refused] = []
+    """In an answer: what of the asker's entries is kept apart here, in case acks were lost."""
 
 
 class Append(Message, frozen=True):
@@ -85,14 +106,6 @@ class Append(Message, frozen=True):
     clock: dict[str, int] | None = None
     """The sender's clock, when it is news."""
     cursors: dict[str, dict[str, int]] | None = None
-
-
-class Refused(msgspec.Struct, frozen=True, array_like=True):
-    """An entry that the receiver keeps apart; it counts for nobody's quorum."""
-
-    origin: str
-    seq: int
-    code: str
 
 
 class Ack(Message, frozen=True):
@@ -186,15 +199,6 @@ class SnapshotAsked(Message, frozen=True):
     node_id: str
     max_bytes: int
     after: tuple[str, str] | None = None
-
-
-class WireHead(msgspec.Struct, frozen=True, array_like=True):
-    """The end of an origin's chain."""
-
-    origin: str
-    seq: int
-    hash: bytes
-    hlc: int
 
 
 class WireVector(msgspec.Struct, frozen=True, array_like=True):

@@ -32,6 +32,7 @@ REVISIONS: Final = (
     "0004_shared_schema",
     "0005_search",
     "0006_graph",
+    "0007_mesh",
 )
 HEAD_REVISION: Final = REVISIONS[-1]
 

@@ -26,6 +26,7 @@ COPIED: Final[tuple[Table, ...]] = (
     # Vectors come before the states, whose rows show them.
     t.memory_vectors,
     t.log_entries,
+    t.log_signatures,
     t.log_quarantine,
     t.log_members,
     t.member_cursors,
@@ -51,6 +52,8 @@ COPIED: Final[tuple[Table, ...]] = (
     t.federation_nonce_cache,
     t.federation_push_dlq,
     t.sync_state,
+    t.peer_pins,
+    t.idempotency_keys,
 )
 """Copied row by row."""
 

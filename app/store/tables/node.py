@@ -136,6 +136,24 @@ log_origins = Table(
     ),
     Column("head_hash", LargeBinary),
     Column("head_hlc", COUNTER, nullable=False, server_default=text("0")),
+    Column(
+        "floor_seq",
+        COUNTER,
+        nullable=False,
+        server_default=text("0"),
+        comment="entries up to here were truncated, or came in a snapshot",
+    ),
+    Column("floor_hash", LargeBinary, comment="what the first kept entry continues; NULL at 0"),
+)
+
+log_signatures = Table(
+    "log_signatures",
+    metadata,
+    Column("origin_no", Integer, nullable=False),
+    Column("seq", COUNTER, nullable=False),
+    Column("signature", LargeBinary, nullable=False, comment="of the origin, over its head there"),
+    PrimaryKeyConstraint("origin_no", "seq"),
+    sqlite_with_rowid=False,
 )
 
 log_entries = Table(
@@ -189,6 +207,35 @@ log_quarantine = Table(
     Column("retry_at", Timestamp),
     PrimaryKeyConstraint("origin", "seq"),
 )
+
+peer_pins = Table(
+    "peer_pins",
+    metadata,
+    Column("node_id", Text, primary_key=True),
+    Column("name", Text, nullable=False, comment="the identity that it gave"),
+    Column("fingerprint", Text, comment="SHA-256 of its certificate; NULL without TLS"),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("url", Text),
+    Column("first_seen", Timestamp, nullable=False),
+    Column("last_seen", Timestamp, nullable=False),
+    Column("state", Text, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False, comment="hash of the request"),
+    Column("status", Integer, comment="of the answer; NULL until it was given"),
+    Column("answer", LargeBinary),
+    Column("origin", Text, nullable=False),
+    Column("seq", COUNTER, nullable=False, comment="the last entry that the request appended"),
+    Column("entity_id", Text),
+    Column("expires_at", Timestamp, nullable=False),
+    PrimaryKeyConstraint("key", "actor"),
+)
+Index("idx_idempotency_keys_expires", idempotency_keys.c.expires_at)
 
 memory_vectors = Table(
     "memory_vectors",

@@ -1,0 +1,70 @@
+"""How far every node of the fleet has come, told from node to node, and who called us when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.store.protocol import Store
+
+RELAY_SECONDS: Final = 60.0
+"""For how long a peer that asked us for somebody's entries is taken to rely on us for them."""
+
+
+class Gossip:
+    """Clocks of nodes. A clock heard from its node replaces, one heard of it only adds."""
+
+    def __init__(self) -> None:
+        self._clocks: dict[str, dict[str, int]] = {}
+        self._called_at: dict[str, float] = {}
+        self._relayed_at: dict[tuple[str, str], float] = {}
+        self._is_news = False
+
+    @property
+    def cursors(self) -> Mapping[str, Mapping[str, int]]:
+        """Node id → its clock; not to be changed."""
+        return self._clocks
+
+    async def load(self, store: Store) -> None:
+        """Remember what was known before this boot."""
+        self.told(await store.member_cursors())
+
+    async def save(self, store: Store) -> None:
+        """Keep what is known for the next boot."""
+        if self._is_news:
+            self._is_news = False
+            await store.note_cursors(self._clocks)
+
+    def said(self, node_id: str, clock: Mapping[str, int]) -> None:
+        """A node gave its own clock."""
+        self._clocks[node_id] = dict(clock)
+        self._is_news = True
+
+    def told(self, cursors: Mapping[str, Mapping[str, int]]) -> None:
+        """Somebody gave clocks of others."""
+        for node_id, clock in cursors.items():
+            known = self._clocks.setdefault(node_id, {})
+            for origin, seq in clock.items():
+                if seq > known.get(origin, 0):
+                    known[origin] = seq
+                    self._is_news = True
+
+    def called(self, node_id: str, now: float) -> None:
+        """A node called us."""
+        self._called_at[node_id] = now
+
+    def called_since(self, node_id: str, instant: float) -> bool:
+        """Whether a node called us after a moment."""
+        called_at = self._called_at.get(node_id)
+        return called_at is not None and called_at >= instant
+
+    def relies(self, node_id: str, origin: str, now: float) -> None:
+        """A node fetched another one's entries from us."""
+        self._relayed_at[node_id, origin] = now
+
+    def is_relay(self, node_id: str, origin: str, now: float) -> bool:
+        """Whether a node fetched an origin from us lately."""
+        at = self._relayed_at.get((node_id, origin))
+        return at is not None and now - at < RELAY_SECONDS
