@@ -26,6 +26,7 @@ from app.services.quotas import QuotaService
 from app.services.recall import RecallService
 from app.services.reembed import ReembedService
 from app.services.subscriptions import SubscriptionService
+from app.services.sync import SyncService
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +53,6 @@ class Services:
     namespaces: NamespaceService
     consolidation: ConsolidationService
     disagreements: DisagreementService
+    sync: SyncService
     reembed: ReembedService | None = None
     """None on a node without an embedder."""

@@ -7,7 +7,7 @@ without a key need not, unless enrolment is required.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 _WARNED_MAX: Final = 1_024
+_CERTIFICATES_MAX: Final = 1_024
 
 
 class Verifier(Protocol):
@@ -65,8 +66,8 @@ class SyncRequest:
     peer_header: str | None
     signature: str | None
     nonce: str | None
-    bound_peer: str | None = None
-    """Whom the client certificate is bound to."""
+    fingerprint: str | None = None
+    """SHA-256 of the client certificate, as the handshake proved it."""
     is_local: bool = False
     """It came over the control socket: whoever can do that can open the file."""
 
@@ -83,13 +84,33 @@ class SyncPeer:
     gone: tuple[SeenNonce, ...] = ()
 
 
-class SyncGate:
-    """Lets peers in."""
+class Certificates(Protocol):
+    """Which peer shows which client certificate."""
 
-    def __init__(self, rules: GateRules, keys: PeerKeys | None, nonces: Nonces) -> None:
+    def name_of(self, fingerprint: str, /) -> str | None:
+        """The peer that a certificate is bound to."""
+        ...
+
+
+class SyncGate:
+    """Lets peers in.
+
+    A v0.7.0 node never says hello, so the first name that comes with a certificate is bound to it
+    here, for as long as the process runs.
+    """
+
+    def __init__(
+        self,
+        rules: GateRules,
+        keys: PeerKeys | None = None,
+        nonces: Nonces | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
         self.rules = rules
-        self.nonces = nonces
+        self.nonces = Nonces() if nonces is None else nonces
         self._keys = keys
+        self._certificates = certificates
+        self._bound: dict[str, str] = {}
         self._warned: set[str] = set()
 
     def admit(self, request: SyncRequest, now_ms: int) -> SyncPeer:
@@ -101,20 +122,44 @@ class SyncGate:
         """
         if request.is_local:
             return SyncPeer(None, is_proven=True, is_local=True)
-        peer = _peer_id(request.peer_header)
-        bound = request.bound_peer
-        if bound is not None and peer is not None and peer != bound:
+        shown = _peer_id(request.peer_header)
+        bound = None
+        if request.fingerprint is not None:
+            bound = self._holder(request.fingerprint)
+            if bound is None and shown is None:
+                raise ForbiddenError("peer_id_header_missing", claimed=None, peer_header=None)
+        peer = shown or bound
+        key = None if self._keys is None or peer is None else self._keys.public_key(peer)
+        if peer is None or key is None:
+            found = self._unenrolled(request, peer)
+        else:
+            found = self._enrolled(request, peer, key, now_ms)
+        if request.fingerprint is None or peer is None:
+            return found
+        self._require_binding(request.fingerprint, peer, bound)
+        return replace(found, is_proven=True)
+
+    def _holder(self, fingerprint: str) -> str | None:
+        known = None
+        if self._certificates is not None:
+            known = self._certificates.name_of(fingerprint)
+        return known or self._bound.get(fingerprint)
+
+    def _require_binding(self, fingerprint: str, peer: str, bound: str | None) -> None:
+        if bound is None and (
+            peer in self._bound.values() or len(self._bound) >= _CERTIFICATES_MAX
+        ):
+            bound = "another certificate"
+        if bound is not None and bound != peer:
             raise ForbiddenError(
                 "x_peer_id_mismatch",
                 claimed=peer,
                 peer_header=bound,
-                note="the client certificate is bound to another peer",
+                note="certificate and name are bound otherwise",
             )
-        peer = peer or bound
-        key = None if self._keys is None or peer is None else self._keys.public_key(peer)
-        if peer is None or key is None:
-            return self._unenrolled(request, peer)
-        return self._enrolled(request, peer, key, now_ms)
+        if bound is None:
+            self._bound[fingerprint] = peer
+            _LOGGER.warning("sync peer %s is bound to certificate %s…", peer, fingerprint[:12])
 
     def check_sender(self, peer: SyncPeer, sender: str) -> None:
         """Whether a peer may push in the name that the body gives.
@@ -148,7 +193,7 @@ class SyncGate:
         if name not in self._warned and len(self._warned) < _WARNED_MAX:
             self._warned.add(name)
             _LOGGER.warning("sync peer %s is not enrolled: nothing proves who it is", name or "?")
-        return SyncPeer(peer, is_proven=request.bound_peer is not None)
+        return SyncPeer(peer)
 
     def _enrolled(self, request: SyncRequest, peer: str, key: Verifier, now_ms: int) -> SyncPeer:
         if self._is_unlisted(peer):
@@ -156,7 +201,7 @@ class SyncGate:
         if request.signature is None:
             if self.rules.require_sig:
                 raise UnauthenticatedError("x_memory_sig_missing")
-            return SyncPeer(peer, is_proven=request.bound_peer is not None)
+            return SyncPeer(peer)
         try:
             signature = parse_signature(request.signature)
         except SignatureHeaderError as error:

@@ -42,8 +42,6 @@ Status = Literal["new", "updated", "noop"]
 _NOTHING: Final[Cells] = {}
 _KEPT: Final = frozenset({"created", "owner", "life"})
 """Of a row that stands here: who made it when is settled, and life has a rule of its own."""
-_COUNTED: Final = frozenset({"accesses", "accessed", "updates", "updated"})
-"""What follows from changes and reads, and is no change of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +87,11 @@ def change_of_row(row: IncomingRow, peer: str, cells: Cells | None) -> Change:
     if standing is None:
         offered = registers(replace(memory, metadata={**memory.metadata, **row.extra}))
         del offered["life"]
+        news = _news(memory.id, offered, updated, standing_cells)
     else:
-        offered = _differing(row, standing, updated.origin)
-    news = _news(memory.id, offered, updated, standing_cells)
-    if standing is not None and set(news) <= {"updated"}:
-        news = {}
+        news = _news(memory.id, _differing(row, standing), updated, standing_cells)
+        counts = _counts(row, standing, updated.origin, is_changed=bool(news))
+        news |= _news(memory.id, counts, updated, standing_cells)
     writes = _writes(memory.id, news, updated, born if is_reborn else None)
     if not writes:
         return Change("noop", key)
@@ -135,8 +133,8 @@ def _news(
     return found
 
 
-def _differing(row: IncomingRow, standing: Snapshot, origin: str) -> dict[str, Value]:
-    """The registers in which a row differs from what stands, and the counts that follow."""
+def _differing(row: IncomingRow, standing: Snapshot) -> dict[str, Value]:
+    """The registers in which a row differs from what stands."""
     after = _as_merged(row, standing.memory)
     found = {
         register: value
@@ -145,13 +143,21 @@ def _differing(row: IncomingRow, standing: Snapshot, origin: str) -> dict[str, V
     }
     if standing.memory.owner is None and after.owner is not None:
         found["owner"] = registers(after)["owner"]
+    return found
+
+
+def _counts(
+    row: IncomingRow, standing: Snapshot, origin: str, *, is_changed: bool
+) -> dict[str, Value]:
+    """The counts that make the totals what the row says, and one more update for a change."""
     cells, memory = standing.cells, row.memory
+    found: dict[str, Value] = {}
     others = total(cells.get("accesses")) - own_counter(cells, "accesses", origin)
     if memory.access_count > others:
         found["accesses"] = memory.access_count - others
     if memory.last_accessed_at is not None:
         found["accessed"] = memory.last_accessed_at
-    if set(found) - _COUNTED:
+    if is_changed:
         mine = own_counter(cells, "updates", origin)
         others = total(cells.get("updates")) - mine
         found["updates"] = max(mine + 1, memory.version - 1 - others)

@@ -25,6 +25,7 @@ from app.observability.metrics import Metrics
 from app.recall.pipeline import RecallPipeline
 from app.recall.sessions import SessionRings
 from app.recall.tokens import EstimatedTokens
+from app.replication.v070.gate import GateRules, SyncGate
 from app.services.agents import AgentService
 from app.services.archive import ArchiveService
 from app.services.attestation import Attestation
@@ -38,6 +39,7 @@ from app.services.embedding_state import EmbeddingState
 from app.services.entities import EntityService
 from app.services.graph import GraphService
 from app.services.health import HealthService
+from app.services.keys import KeyDirectory
 from app.services.link_signing import LinkVerifier, NoLinkSigner
 from app.services.links import LinkRules, LinkService
 from app.services.loading import LoadingService
@@ -51,6 +53,7 @@ from app.services.quotas import QuotaService
 from app.services.recall import RecallService
 from app.services.retrieval import StoreLegs
 from app.services.subscriptions import SubscriptionRules, SubscriptionService
+from app.services.sync import EnrolledKeys, SyncRules, SyncService
 from app.services.touches import Extensions, Touches
 from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.connection import PostgresOptions
@@ -177,6 +180,21 @@ def make_services(store: Store, clock: MovableClock, touches: Touches) -> Servic
         namespaces=NamespaceService(store, clock),
         consolidation=ConsolidationService(store, clock, RandomIds(), TierLives()),
         disagreements=DisagreementService(store, clock),
+        sync=make_sync(store, clock),
+    )
+
+
+def make_sync(
+    store: Store,
+    clock: MovableClock,
+    rules: GateRules = GateRules(),  # noqa: B008 - a frozen value
+    keys: KeyDirectory | None = None,
+    limits: QuotaLimits = LIMITS,
+) -> SyncService:
+    """v0.7.0's wire with the compiled rules of who may use it, unless others are given."""
+    gate = SyncGate(rules, None if keys is None else EnrolledKeys(keys))
+    return SyncService(
+        store, clock, gate, LinkVerifier(keys), SyncRules("host:here", TierLives(), limits)
     )
 
 
