@@ -1,15 +1,14 @@
 """What peers are granted."""
 
+import json
+
 import pytest
 
 from app.replication.v070.attestation import parse_attestation
 
 
-def grant(**fields):
-    lists = ", ".join(
-        f'"{name}": [{", ".join(f'"{one}"' for one in values)}]' for name, values in fields.items()
-    )
-    return parse_attestation(f'{{"p": {{{lists}}}}}')
+def grant(**lists: list[str]):
+    return parse_attestation(json.dumps({"p": lists}))
 
 
 @pytest.mark.parametrize(
