@@ -16,7 +16,9 @@ from app.api.client_certificates import client_fingerprint
 from app.api.errors import RETRY_AFTER_SECONDS_DEFAULT, ApiError, encode, request_id_of
 from app.api.raw import read_body, reply
 from app.domain.errors import AiMemoryError, StoreUnavailableError
+from app.replication.answers import UnknownMethodError
 from app.replication.authentication import Evidence
+from app.replication.credentials import CHAIN_HEADER, CREDENTIAL_HEADER
 from app.replication.http_transport import FED_PREFIX
 from app.replication.messages import MalformedMessageError, Method
 from app.replication.ports import UntrustedPeerError
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE: Final = b"application/msgpack"
 _CODES: Final = {400: "body_incomplete", 413: "too_large"}
+_SHOWN: Final = frozenset({b"authorization", CREDENTIAL_HEADER.encode(), CHAIN_HEADER.encode()})
 _METHODS: Final = {FED_PREFIX + method.value: method for method in Method}
 _log = structlog.get_logger("ai_memory.federation")
 
@@ -91,6 +94,8 @@ class FederationRoutes:
             await _refuse(send, 401, error.code, {**details, **more})
         except UntrustedPeerError as error:
             await _refuse(send, 403, error.code)
+        except UnknownMethodError:
+            await _refuse(send, 404, "unknown_method")
         except MalformedMessageError:
             await _refuse(send, 400, "malformed_message")
         except ApiError as error:
@@ -114,13 +119,13 @@ class FederationRoutes:
 
 def _evidence(scope: HTTPScope) -> Evidence:
     client = scope["client"]
-    authorization = next(
-        (value for name, value in scope["headers"] if name == b"authorization"), None
-    )
+    shown = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _SHOWN}
     return Evidence(
         address="" if client is None else f"{client[0]}:{client[1]}",
         fingerprint=client_fingerprint(scope),
-        authorization=None if authorization is None else authorization.decode("latin-1"),
+        authorization=shown.get(b"authorization"),
+        credential=shown.get(CREDENTIAL_HEADER.encode()),
+        chain=shown.get(CHAIN_HEADER.encode()),
     )
 
 

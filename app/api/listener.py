@@ -22,10 +22,11 @@ from app.api.errors import encode, envelope
 from app.api.identity import CONTROL_MARK
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator
 
     from litestar.types import ASGIApp, Receive, Scope, Send
+
+    from app.replication.tls import LiveContext
 
 HEADER_SECONDS_MAX: Final = 20.0
 """How long a client may take to send the head of a request, from its first byte or connection."""
@@ -173,7 +174,7 @@ def bind(host: str, port: int) -> socket.socket:
 class Guard:
     """TLS of a port; with `admission` only clients that it lets in get to speak HTTP."""
 
-    context: ssl.SSLContext
+    context: LiveContext
     admission: ClientAdmission | None = None
 
 

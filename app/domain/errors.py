@@ -96,6 +96,12 @@ class VersionConflictError(ConflictError):
     code = "VERSION_CONFLICT"
 
 
+class IdempotencyKeyTakenError(ConflictError):
+    """Another request with the same key has written meanwhile; its answer is the one to give."""
+
+    code = "IDEMPOTENCY_KEY_TAKEN"
+
+
 class QuotaExceededError(AiMemoryError):
     """A write would pass the agent's quota."""
 

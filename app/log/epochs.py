@@ -59,6 +59,15 @@ def used_epochs(origins: Iterable[str]) -> Mapping[str, int]:
     return found
 
 
+def highest_epochs(*known: Mapping[str, int]) -> Mapping[str, int]:
+    """Node id → the highest epoch that any of these knows of."""
+    found: dict[str, int] = {}
+    for one in known:
+        for node_id, epoch in one.items():
+            found[node_id] = max(epoch, found.get(node_id, 0))
+    return found
+
+
 class EpochReason(StrEnum):
     """Why this boot writes under the origin it does."""
 

@@ -22,6 +22,8 @@ from app.domain.memory import (
     Memory,
     MemoryLink,
 )
+from app.domain.timestamps import format_instant, from_epoch_milliseconds
+from app.log.hlc import wall_milliseconds
 from app.log.kinds.alias import split_alias_key
 from app.log.kinds.links import split_link_key
 from app.log.kinds.memory_writes import LIVE_LIFE
@@ -371,6 +373,24 @@ def project_standard(key: str, cells: Cells) -> StandardBinding | None:
         return None
     standard_id, parent, updated_at = cast("list[str]", binding)
     return StandardBinding(key, standard_id, parent, updated_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What was last said of a node: `joined`, `left` or `expired`, and since when."""
+
+    node_id: str
+    state: str
+    detail: Value
+    since: str
+
+
+def project_member(key: str, cells: Cells) -> Membership:
+    """The membership of a state."""
+    membership = cast("Written", cells["membership"])
+    state, detail = cast("list[Value]", membership.value)
+    at = from_epoch_milliseconds(wall_milliseconds(membership.stamp.hlc))
+    return Membership(key, cast("str", state), detail, format_instant(at))
 
 
 def is_archived(found: Snapshot) -> bool:

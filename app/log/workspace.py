@@ -8,7 +8,7 @@ claims in step, and says what changed. Nothing here reads a clock or a disk.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from app.log.kinds import KINDS
 from app.log.kinds.embedding import vector_of
@@ -17,11 +17,11 @@ from app.log.projection import Snapshot, snapshot, with_conflict
 from app.log.state import EntityKey, join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from app.log.canonical import Value
     from app.log.hlc import Stamp
-    from app.log.kinds.effect import Vector
+    from app.log.kinds.effect import Effect, Vector
     from app.log.registers import Cells
 
 _NOTHING: Final[Cells] = {}
@@ -37,6 +37,25 @@ class States(Protocol):
     def load_claims(self, names: Iterable[Name]) -> Mapping[Name, Mapping[str, Stamp]]:
         """Every live claim on each of `names`, id → stamp."""
         ...
+
+
+class Writes(NamedTuple):
+    """What one entry does: cells to join, or a vector to keep."""
+
+    effects: Sequence[Effect] = ()
+    vector: Vector | None = None
+
+
+def writes_of(kind: str, payload: Mapping[str, Value], stamp: Stamp) -> Writes:
+    """What an entry writes; an unknown kind nothing.
+
+    Raises:
+        EntryRefusedError: the payload does not fit its kind.
+    """
+    if kind == "embedding":
+        return Writes(vector=vector_of(payload, stamp))
+    known = KINDS.get(kind)
+    return Writes() if known is None else Writes(known.effects(payload, stamp))
 
 
 class Workspace:
@@ -134,22 +153,22 @@ class Workspace:
         Raises:
             EntryRefusedError: the payload does not fit its kind; nothing is changed.
         """
-        known = KINDS.get(kind)
-        if known is None:
-            return
-        effects = known.effects(payload, stamp)
-        if kind == "embedding":
-            self._keep_vector(vector_of(payload, stamp))
-        for key, cells in effects:
-            old = self.cells(key)
-            self._set(key, old, join(key.kind, _NOTHING if old is None else old, cells))
+        self.perform(writes_of(kind, payload, stamp))
+
+    def perform(self, writes: Writes) -> None:
+        """Join what an entry writes."""
+        if writes.vector is not None:
+            self.keep_vector(writes.vector)
+        for key, cells in writes.effects:
+            self.adopt(key, cells)
 
     def adopt(self, key: EntityKey, cells: Cells) -> None:
         """Join a whole state, such as another store holds; no entry is needed for it."""
         old = self.cells(key)
         self._set(key, old, join(key.kind, _NOTHING if old is None else old, cells))
 
-    def _keep_vector(self, vector: Vector) -> None:
+    def keep_vector(self, vector: Vector) -> None:
+        """Note a vector; of several of a memory and model the latest stays."""
         slot = (vector.memory_id, vector.model)
         kept = self._vectors.get(slot)
         if kept is None or kept.stamp < vector.stamp:

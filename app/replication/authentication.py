@@ -12,6 +12,7 @@ from app.replication.request_proof import ProofRefusedError, read_proof
 if TYPE_CHECKING:
     from app.replication.pins import PeerTrust
     from app.replication.request_proof import Challenge, Verifier
+    from app.replication.vouching import Vouching
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +24,18 @@ class Evidence:
     """Of the client certificate, as the handshake proved it."""
     authorization: str | None
     """The `Authorization` header."""
+    credential: str | None = None
+    """The `X-Memory-Cred` header of a hello, and below the one of its chain."""
+    chain: str | None = None
 
 
 class Authenticator:
     """Names the callers of one node."""
 
-    def __init__(self, trust: PeerTrust, verifier: Verifier) -> None:
+    def __init__(self, trust: PeerTrust, verifier: Verifier, vouching: Vouching) -> None:
         self._trust = trust
         self._verifier = verifier
+        self._vouching = vouching
 
     @property
     def challenge(self) -> Challenge:
@@ -61,6 +66,8 @@ class Authenticator:
         self._verifier.check(proof, key, method.value, body)
         if key == pinned:  # a stranger's hello may come twice: it changes nothing
             self._verifier.use(proof)
+        if is_hello and evidence.credential is not None:
+            self._vouching.show(evidence.credential, evidence.chain)
         if fingerprint is not None and not is_hello:
             self._trust.bind_certificate(fingerprint, proof.node_id)
         return Caller(fingerprint, proof.node_id, evidence.address)

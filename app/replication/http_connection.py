@@ -94,8 +94,7 @@ class PeerConnection(asyncio.Protocol):
             self._transport.abort()
 
     @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base narrows it
         self._transport = transport
 
     @override

@@ -8,6 +8,7 @@ signature of its key (`app.replication.request_proof`).
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 from contextlib import suppress
@@ -245,4 +246,6 @@ def _tls_failure(error: ssl.SSLError) -> PeerCallError:
 
 
 def _system_text(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+    # Event loops word their own errors, some with the address in it.
+    known = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+    return known or type(error).__name__

@@ -132,7 +132,7 @@ class Lane:
 
     def contacted(self, method: Method) -> None:
         """The peer, or somebody unknown who may be it, called us: it may be reachable again."""
-        if self.reach is not Reach.DOWN:
+        if not self.reach.is_lost:
             return
         now = asyncio.get_running_loop().time()
         if method is Method.HELLO or now - self._failed_at >= CONTACT_SECONDS:
@@ -382,7 +382,7 @@ class Lane:
         level = logging.WARNING if self._backoff.failures in {1, 3} else logging.DEBUG
         _LOGGER.log(level, "peer %s: %s; next attempt in %.2f s", self.url, error, pause)
         self.peer.error = error
-        self._turn(Reach.DOWN)
+        self._turn(Reach.REFUSING if error.is_permanent else Reach.DOWN)
         return pause
 
     def _turn(self, reach: Reach) -> None:

@@ -48,6 +48,7 @@ _LOGGER = logging.getLogger(__name__)
 FIRST_CONTACT_SECONDS: Final = 2.0
 _REFRESH_SECONDS: Final = 0.05
 """At most so often are the ends of the logs read again after commits."""
+_DRAIN_LOOK_SECONDS: Final = 0.01
 _SAVE_SECONDS: Final = 30.0
 _EVERY_SCOPE: Final = EveryScope()
 
@@ -145,8 +146,9 @@ class Mesh:
             self._add(transport)
 
     async def first_contact(self, seconds: float = FIRST_CONTACT_SECONDS) -> None:
-        """Wait until every peer was tried once, so that an origin used up elsewhere is known
-        before the first write; a refused connection ends its part at once.
+        """Wait until every peer was tried once; a refused connection ends its part at once.
+
+        So an origin that was used up elsewhere is known before the first write.
         """
         tried = [asyncio.create_task(lane.tried.wait()) for lane in self.lanes.values()]
         if tried:
@@ -158,6 +160,14 @@ class Mesh:
     async def stop(self, drain_seconds: float | None = None) -> None:
         """Hand what is committed to the peers that can take it, then end every lane."""
         await self._drain(self.options.timeout_seconds if drain_seconds is None else drain_seconds)
+        await self.abort()
+        try:
+            await self.gossip.save(self._parts.store)
+        except AiMemoryError as error:
+            _LOGGER.warning("how far peers have come is not saved: %s", error.message)
+
+    async def abort(self) -> None:
+        """End every lane at once; peers catch up with what they lack when we are back."""
         tasks = [*self._tasks, *self._lane_tasks.values()]
         for task in tasks:
             task.cancel()
@@ -167,10 +177,6 @@ class Mesh:
         self.copies.stop()
         for lane in self.lanes.values():
             await lane.line.close()
-        try:
-            await self.gossip.save(self._parts.store)
-        except AiMemoryError as error:
-            _LOGGER.warning("how far peers have come is not saved: %s", error.message)
 
     async def set_peers(self, transports: Sequence[Transport]) -> None:
         """Talk to these peers from now on; lanes to those that stay go on as they are.
@@ -316,8 +322,9 @@ class Mesh:
         deadline = loop.time() + seconds
         await self.here.refresh()
         self._ring_lanes()
-        while loop.time() < deadline and not all(one.is_drained() for one in self.lanes.values()):
-            await asyncio.sleep(0.01)
+        lanes = self.lanes.values()
+        while loop.time() < deadline and not all(one.is_drained() for one in lanes):  # noqa: ASYNC110 - any of many acks may be the last
+            await asyncio.sleep(_DRAIN_LOOK_SECONDS)
 
     def _describe(self, wait: Wait, began: float) -> tuple[PeerOutcome, ...]:
         """What each peer did about a write that was missed."""

@@ -26,6 +26,13 @@ class Reach(StrEnum):
     TRYING = "trying"
     UP = "up"
     DOWN = "down"
+    REFUSING = "refusing"
+    """It answers, and will refuse again until somebody changes something."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing can be hoped of it for now."""
+        return self in {Reach.DOWN, Reach.REFUSING}
 
 
 @dataclass(slots=True)
@@ -127,7 +134,7 @@ class Quorum:
         if holder.reach is reach:
             return []
         holder.reach = reach
-        return self._look_at_all() if reach is Reach.DOWN else []
+        return self._look_at_all() if reach.is_lost else []
 
     def acked(self, name: str, marks: Iterable[tuple[str, int]]) -> list[Wait]:
         """What is durable at a peer, whatever it said before: (origin, number) pairs."""
@@ -176,11 +183,11 @@ class Quorum:
         """The definition of a quorum; None while it can still be met."""
         holding, open_to_it, refusing = set(), set(), set()
         for one in self._others():
-            if one.refuses(wait):
-                refusing.add(one.place)
-            elif one.holds(wait):
+            if one.holds(wait):
                 holding.add(one.place)
-            elif one.reach is not Reach.DOWN:
+            elif one.refuses(wait) or one.reach is Reach.REFUSING:
+                refusing.add(one.place)
+            elif not one.reach.is_lost:
                 open_to_it.add(one.place)
         got = 1 + len(holding)
         if got >= wait.needed:

@@ -39,7 +39,7 @@ class PeerStatus:
     identity: str | None
     software: str | None
     state: str
-    """`trying`, `up`, `down`, or `same_store` for one that shares this node's store."""
+    """`trying`, `up`, `down`, `refusing`, or `same_store` for one that shares this node's store."""
     failure: str | None
     detail: str | None
     heard_seconds_ago: float | None

@@ -15,6 +15,21 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from app.domain.ranking import COSINE_FLOOR
 from app.domain.recalled import Chosen, WordHits
+from app.store.replica import (
+    NO_VETOES,
+    ForeignOutcome,
+    LogRun,
+    LogTruncatedError,
+    MemberRow,
+    OriginHead,
+    QuarantinedRow,
+    Refusal,
+    Replica,
+    SignedHead,
+    StateRow,
+    VectorRow,
+    Veto,
+)
 from app.store.sql.archive import ArchiveReads
 from app.store.sql.filters import MemoryFilter
 from app.store.sql.links import LinkReads
@@ -31,7 +46,7 @@ if TYPE_CHECKING:
     from app.domain.ranking import Candidate
     from app.domain.recalled import Choose
     from app.log.cursor import VectorClock
-    from app.log.entry import Draft, Entry
+    from app.log.entry import Draft
     from app.log.names import Name
     from app.log.projection import Snapshot
     from app.log.registers import Cells
@@ -40,6 +55,36 @@ if TYPE_CHECKING:
     from app.store.sql.selects import SqlValue
 
 T = TypeVar("T")
+
+__all__ = [
+    "NO_VETOES",
+    "Charge",
+    "Command",
+    "Decided",
+    "ForeignOutcome",
+    "LocalRow",
+    "LogRun",
+    "LogTruncatedError",
+    "MemberRow",
+    "Needs",
+    "OriginHead",
+    "QuarantinedRow",
+    "QuotaLimits",
+    "Receipt",
+    "Refusal",
+    "Replica",
+    "ScoredId",
+    "SignedHead",
+    "StateRow",
+    "Store",
+    "StoreStatus",
+    "TitledId",
+    "Unembedded",
+    "Usage",
+    "VectorRow",
+    "Veto",
+    "View",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +163,8 @@ class Needs:
     keys: Sequence[EntityKey] = ()
     quotas: Sequence[tuple[str, str]] = ()
     text_hashes: Sequence[bytes] = ()
+    origins: Sequence[str] = ()
+    """Origins whose entries are taken in; commands append to this node's own alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,30 +200,18 @@ class Command(Protocol[T]):
 class Receipt(Generic[T]):
     """A committed command: durable on this node when this value exists.
 
-    `seq` is the last entry's number, None when the command appended nothing.
+    `first` and `seq` are the numbers of its first and last entry, None when it appended nothing.
     """
 
     result: T
     origin: str
     seq: int | None
+    first: int | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An entry that this node will not apply, kept in quarantine."""
-
-    origin: str
-    seq: int
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class ForeignOutcome:
-    """What became of a batch: durable up to here, and who was refused (decision on acks)."""
-
-    decided_up_to: Mapping[str, int]
-    refused: Sequence[Refusal]
-    applied: int
+    @property
+    def seqs(self) -> range:
+        """The numbers of its entries."""
+        return range(0) if self.seq is None else range(self.first or self.seq, self.seq + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +272,7 @@ class Store(
     RecordReads,
     StatisticsReads,
     SyncReads,
+    Replica,
 ):
     """A store. Reads never wait for the writer."""
 
@@ -251,37 +287,6 @@ class Store(
     @abstractmethod
     async def submit_all(self, commands: Sequence[Command[T]]) -> Sequence[Receipt[T] | Exception]:
         """Run many commands in order, in as few batches as fit; each fails alone."""
-
-    @abstractmethod
-    async def append_foreign(self, entries: Sequence[Entry]) -> ForeignOutcome:
-        """Append a peer's entries, contiguous per origin, in one transaction.
-
-        Known entries are skipped. A malformed or future-dated one goes to quarantine and the
-        cursor passes it; a gap ends that origin's part of the batch.
-
-        Raises:
-            StoreUnavailableError: nothing was kept.
-        """
-
-    @abstractmethod
-    async def retry_quarantine(self) -> int:
-        """Apply entries that were put aside for a future stamp whose time has come; how many."""
-
-    @abstractmethod
-    async def log_after(self, origin: str, seq: int, limit: int) -> Sequence[Entry]:
-        """Entries of one origin after `seq`, in order."""
-
-    @abstractmethod
-    async def applied_after(self, apply_no: int, limit: int) -> Sequence[tuple[int, Entry]]:
-        """Entries in this store's own order of application, for followers."""
-
-    @abstractmethod
-    async def clock(self) -> VectorClock:
-        """What is applied here."""
-
-    @abstractmethod
-    async def digests(self) -> Sequence[bytes]:
-        """One digest a bucket; equal at equal clocks on every node."""
 
     @abstractmethod
     async def search_text(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from app.log.canonical import Value
     from app.log.hlc import Stamp
 
-_STATES: Final = frozenset({"joined", "left", "expired"})
+MEMBERSHIPS: Final = frozenset({"joined", "left", "expired"})
 
 
 class Member:
@@ -25,7 +25,7 @@ class Member:
     def effects(self, payload: Mapping[str, Value], stamp: Stamp) -> Sequence[Effect]:
         """The last word on a node's membership."""
         state = text(payload, "state")
-        if state not in _STATES:
+        if state not in MEMBERSHIPS:
             raise refuse(f"unknown membership {state!r}")
         value: list[Value] = [state, payload.get("detail")]
         key = EntityKey("member", text(payload, "node_id"))

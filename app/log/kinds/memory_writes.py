@@ -162,6 +162,10 @@ _CHECKS: Final[Mapping[str, Callable[[Value], bool]]] = {
     ),
 }
 
+_COUNTERS: Final = frozenset(
+    register for register, rule in MEMORY_SCHEMA.fixed.items() if rule is COUNTERS
+)
+
 
 def memory_effect(value: Value, stamp: Stamp, *, allowed: Collection[str] | None = None) -> Effect:
     """The cells of one `{"id", "registers"}`.
@@ -201,15 +205,37 @@ def _cell(register: str, content: Value, stamp: Stamp, allowed: Collection[str] 
         return _metadata_cell(register, content, stamp)
     if not check(content):
         raise refuse(f"{register} is malformed")
-    rule = MEMORY_SCHEMA.fixed[register]
-    if rule is COUNTERS:
+    if register in _COUNTERS:
         return {stamp.origin: content}
+    rule = MEMORY_SCHEMA.fixed[register]
     return Written(content, stamp) if rule.stamped else content
 
 
+def check_register(register: str, cell: Cell) -> None:
+    """Let a register of a whole state pass.
+
+    Raises:
+        EntryRefusedError: its value is none that an entry could have written.
+    """
+    value = cell.value if isinstance(cell, Written) else cell
+    check = _CHECKS.get(register)
+    if check is None:
+        _check_metadata(register, value)
+    elif register in _COUNTERS:
+        totals = mapping(value, register)
+        if not all(check(total) for total in totals.values()):
+            raise refuse(f"{register} is malformed")
+    elif not check(value):
+        raise refuse(f"{register} is malformed")
+
+
 def _metadata_cell(register: str, content: Value, stamp: Stamp) -> Cell:
+    _check_metadata(register, content)
+    return Written(content, stamp)
+
+
+def _check_metadata(register: str, content: Value) -> None:
     if not register.startswith(META_PREFIX):
         raise refuse(f"unknown register {register!r}")
     if not isinstance(content, list) or len(content) > 1 or not _json(content):
         raise refuse(f"{register} is neither [value] nor []")
-    return Written(content, stamp)

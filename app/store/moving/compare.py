@@ -12,7 +12,7 @@ from app.domain.timestamps import TimestampError, canonical_instant
 from app.log.digest import BUCKETS, EMPTY, folded
 from app.store.moving.pages import count, listing, pages
 from app.store.moving.tables import COPIED, SHOWN
-from app.store.tables import log_entries
+from app.store.tables import log_entries, log_signatures
 from app.store.tables.types import JsonText, Timestamp
 from app.store.writing.scrub import scrub
 from app.store.writing.statements import Query
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 _ROWS: Final = 1_000
 _NAMED: Final = 3
-_HEADS: Final = Query("SELECT origin, head_seq, head_hash, head_hlc FROM log_origins")
+_HEADS: Final = Query(
+    "SELECT origin, head_seq, head_hash, head_hlc, floor_seq, floor_hash FROM log_origins"
+)
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-_LOCAL_NUMBERS: Final = {log_entries.name: "origin_no"}
+_LOCAL_NUMBERS: Final = {log_entries.name: "origin_no", log_signatures.name: "origin_no"}
 """A column that each store numbers by itself; the header names the origin."""
 
 

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     Put = Callable[[Transaction], None]
 
 _HEADS: Final = Query(
-    "SELECT origin, head_seq, head_hash, head_hlc, origin_no FROM log_origins ORDER BY origin"
+    "SELECT origin, head_seq, head_hash, head_hlc, floor_seq, floor_hash, origin_no"
+    " FROM log_origins ORDER BY origin"
 )
 _OWN_ORIGINS: Final = Query("SELECT origin FROM log_origins WHERE is_self = 1")
 _IDENTITIES: Final = (
@@ -57,7 +58,17 @@ _STATELESS: Final = Query(
 _DIMENSIONS: Final = Query(
     "SELECT dim, count(*) FROM memory_vectors GROUP BY dim ORDER BY count(*) DESC, dim"
 )
-_ORIGIN_COLUMNS: Final = ("origin", "head_seq", "head_hash", "head_hlc", "is_self")
+_ORIGIN_COLUMNS: Final = (
+    "origin",
+    "head_seq",
+    "head_hash",
+    "head_hlc",
+    "floor_seq",
+    "floor_hash",
+    "is_self",
+)
+_NUMBERED: Final = (t.log_entries, t.log_signatures)
+"""Tables whose rows name an origin by this store's number of it."""
 _ORIGIN: Final = Insert(t.log_origins, _ORIGIN_COLUMNS, Replace(("origin",), _ORIGIN_COLUMNS[1:]))
 _CLEAR_SEEDS: Final = tuple(Change(f"DELETE FROM {name}") for name in sorted(SEEDED))  # noqa: S608 - declared names
 
@@ -202,7 +213,7 @@ class Move:
             for statement in _CLEAR_SEEDS:
                 transaction.write(statement, [()])
             heads = self._source.reader.read(_HEADS, ())
-            transaction.write(_ORIGIN, [(*row[:4], 0) for row in heads])
+            transaction.write(_ORIGIN, [(*row[:-1], 0) for row in heads])
 
     def _go_on(self) -> None:
         with self._target.seen() as found:
@@ -237,9 +248,9 @@ class Move:
 
     def _number_origins(self) -> None:
         with self._target.seen() as found:
-            there = {row[0]: row[4] for row in found.reader.read(_HEADS, ())}
+            there = {row[0]: row[-1] for row in found.reader.read(_HEADS, ())}
         self._origin_numbers = {
-            cast("int", row[4]): cast("int", there[row[0]])
+            cast("int", row[-1]): cast("int", there[row[0]])
             for row in self._source.reader.read(_HEADS, ())
         }
 
@@ -278,23 +289,18 @@ class Move:
             states = memory_page(self._source.reader, page) if is_memory else record_page(page)
             now = format_instant(self._clock.now())
             return lambda transaction: write_page(transaction, states, now)
-        rows = self._entries(listed, page) if listed.table is t.log_entries else page
+        if listed.table is t.log_entries:
+            _check_entries(listed, page)
+        rows = self._renumbered(listed, page) if listed.table in _NUMBERED else page
         return lambda transaction: transaction.write(_copying(listed), rows)
 
-    def _entries(self, listed: Listing, page: Sequence[Row]) -> Sequence[Row]:
-        """Log entries with the target's numbers of their origins."""
-        places = [listed.columns.index(one) for one in ("origin_no", "payload", "payload_hash")]
-        number, payload, payload_hash = places
+    def _renumbered(self, listed: Listing, page: Sequence[Row]) -> Sequence[Row]:
+        """Rows with the target's numbers of their origins."""
+        place = listed.columns.index("origin_no")
         found: list[Row] = []
         for row in page:
-            data = cast("bytes | None", row[payload])
-            if data is not None and sha256(data).digest() != row[payload_hash]:
-                raise StoreOpenError(
-                    f"log entry {cast('int', row[0])} of the source does not have its hash",
-                    reason="damaged",
-                )
             changed = list(row)
-            changed[number] = self._origin_numbers[cast("int", row[number])]
+            changed[place] = self._origin_numbers[cast("int", row[place])]
             found.append(changed)
         return found
 
@@ -309,6 +315,17 @@ class Move:
             ) from error
         except BatchError as error:
             raise error.meaning from error
+
+
+def _check_entries(listed: Listing, page: Sequence[Row]) -> None:
+    payload, payload_hash = map(listed.columns.index, ("payload", "payload_hash"))
+    for row in page:
+        data = cast("bytes | None", row[payload])
+        if data is not None and sha256(data).digest() != row[payload_hash]:
+            raise StoreOpenError(
+                f"log entry {cast('int', row[0])} of the source does not have its hash",
+                reason="damaged",
+            )
 
 
 @cache

@@ -18,6 +18,7 @@ SHOWN: Final = (
     t.memory_links,
     t.entity_aliases,
     t.namespace_meta,
+    t.log_members,
     t.name_claims,
 )
 """Written by the engine from the states; counted afterwards."""
@@ -28,7 +29,6 @@ COPIED: Final[tuple[Table, ...]] = (
     t.log_entries,
     t.log_signatures,
     t.log_quarantine,
-    t.log_members,
     t.member_cursors,
     t.tombstones,
     t.text_duplicates,

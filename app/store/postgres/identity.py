@@ -18,12 +18,13 @@ from app.log.epochs import (
     Sidecar,
     StoredIdentity,
     choose_identity,
+    highest_epochs,
     used_epochs,
 )
 from app.store.sidecar import read_sidecar, write_durably
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -73,10 +74,12 @@ def take_identity(
     node_file: NodeFile | None,
     former: Former | None = None,
     forced: EpochReason | None = None,
+    used: Mapping[str, int] | None = None,
 ) -> Identity:
     """Lease an origin, in the order that `app.log.epochs` asks for.
 
-    A former identity is kept if the row, the server and its timeline are still the same.
+    A former identity is kept if the row, the server and its timeline are still the same. `forced`
+    asks for a new epoch, above those of `used`: node id → the highest that peers know.
     """
     server = server_of(connection)
     with begin():
@@ -94,12 +97,12 @@ def take_identity(
             randomness,
             database=server,
             forced=forced,
-            known_epochs=used_epochs(origin for (origin,) in origins),
+            known_epochs=highest_epochs(used or {}, used_epochs(origin for (origin,) in origins)),
         )
         if node_file is not None:
             write_durably(node_file.path, identity.prepared.to_json(), node_file.disk_sync)
         _record(connection, identity, server, randomness)
-    if node_file is not None:
+    if node_file is not None and identity.settled != identity.prepared:
         write_durably(node_file.path, identity.settled.to_json(), node_file.disk_sync)
     return identity
 

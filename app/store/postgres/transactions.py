@@ -254,6 +254,21 @@ class PostgresTransactions:
             with suppress(AiMemoryError, BatchError):  # the batch stands, and the next one tells
                 self.rest()
 
+    def renew(self, reason: EpochReason, used: Mapping[str, int]) -> Head:
+        """Write under a new epoch from now on, above those of `used`.
+
+        Raises:
+            BatchError, AiMemoryError: nothing has changed.
+        """
+        with batch_errors(self._url):
+            if self._connection.closed:
+                self._reconnect()
+            self.identity = self._take_identity(
+                Former(self.identity, self._known_seq), reason, used
+            )
+        # Where its log ends, each batch sees for itself.
+        return Head(0, self.identity.origin)
+
     def rest(self) -> None:
         """Keep the lease, and fold the digests."""
         self._kept = self._clock.monotonic()
@@ -309,7 +324,12 @@ class PostgresTransactions:
         setting = f"; SET LOCAL synchronous_commit = {durability}"
         return Preamble.writing(self._options).text + setting.encode()
 
-    def _take_identity(self, former: Former | None, forced: EpochReason | None) -> Identity:
+    def _take_identity(
+        self,
+        former: Former | None,
+        forced: EpochReason | None,
+        used: Mapping[str, int] | None = None,
+    ) -> Identity:
         identity = take_identity(
             self._connection,
             lambda: transaction(self._connection, Preamble(self._preamble)),
@@ -317,6 +337,7 @@ class PostgresTransactions:
             node_file=self._node_file,
             former=former,
             forced=forced,
+            used=used,
         )
         if identity.is_new_epoch:
             self._known_seq = 0

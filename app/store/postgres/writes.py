@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import override
 
-from app.log.cursor import VectorClock
 from app.log.digest import BUCKETS, EMPTY
-from app.log.entry import Entry, open_entry
-from app.log.projection import Snapshot, snapshot
-from app.log.state import EntityKey
 from app.store.postgres import digests
 from app.store.postgres.pool import Readers
 from app.store.postgres.transactions import PostgresReader, PostgresTransactions
+from app.store.writing import log_reads
 from app.store.writing.chain import Chain, Head
+from app.store.writing.replicating import ReplicatingStore
 from app.store.writing.scrub import ScrubReport, scrub
-from app.store.writing.stored import StoredStates
-from app.store.writing.submissions import Submissions, SubmittingStore
+from app.store.writing.submissions import Submissions
 from app.store.writing.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import psycopg
     from sqlalchemy import Select
 
     from app.domain.sources import Clock, Randomness
@@ -35,6 +31,7 @@ if TYPE_CHECKING:
     from app.store.postgres.transactions import Durability
     from app.store.sql.selects import Record
     from app.store.writing.flush import FlushReport
+    from app.store.writing.port import Reader
 
 T = TypeVar("T")
 
@@ -56,7 +53,7 @@ class WriteOptions:
     synchronous_commit: Durability = field(default="on")
 
 
-class PostgresWrites(SubmittingStore):
+class PostgresWrites(ReplicatingStore):
     """See `Store`. Whoever finishes it adds the searches; the schema must be current."""
 
     def __init__(self, options: WriteOptions, clock: Clock, randomness: Randomness) -> None:
@@ -65,6 +62,7 @@ class PostgresWrites(SubmittingStore):
         Raises:
             StoreOpenError, StoreUnavailableError: as `connect`.
         """
+        super().__init__()
         self._write_options = options
         self._readers = Readers(options.connection, inline=options.inline)
         try:
@@ -76,6 +74,9 @@ class PostgresWrites(SubmittingStore):
                 forced=options.new_epoch,
                 synchronous_commit=options.synchronous_commit,
             )
+            self._store_id = self._readers.run_here(
+                lambda connection: log_reads.store_id(PostgresReader(connection))
+            )
         except BaseException:
             self._readers.close()
             raise
@@ -86,50 +87,35 @@ class PostgresWrites(SubmittingStore):
             clock,
             index_texts=options.index_texts,
             model=options.model,
-            after_commit=self._committed,
+            renew=self._transactions.renew,
+            after_commit=self._after_commit,
         )
         self._submissions = Submissions(self._writer, inline=options.inline)
         if not options.inline:
             self._writer.start()
 
     @property
+    @override
     def identity(self) -> Identity:
         """Who this node writes as now; another after the server lost what it had."""
         return self._transactions.identity
 
+    @override
     def _committed(self, report: FlushReport) -> None:
         """In the writer's thread, after each batch: for caches beside the store."""
 
     # -- reading the log -------------------------------------------------------------------
 
     @override
-    async def log_after(self, origin: str, seq: int, limit: int) -> Sequence[Entry]:
-        """Entries of one origin, in order."""
-        return await self._readers.run(lambda connection: _log(connection, origin, seq, limit))
-
-    @override
-    async def applied_after(self, apply_no: int, limit: int) -> Sequence[tuple[int, Entry]]:
-        """Entries in local order, as far as this node alone writes.
-
-        Another node's batch may add one below a number that was seen: follow origins instead.
-        """
-        return await self._readers.run(lambda connection: _applied(connection, apply_no, limit))
-
-    @override
-    async def clock(self) -> VectorClock:
-        """What is applied here."""
-        return await self._readers.run(_clock)
+    async def _read(self, work: Callable[[Reader], T]) -> T:
+        """In one snapshot, on a reader's connection."""
+        return await self._readers.run(lambda connection: work(PostgresReader(connection)))
 
     @override
     async def digests(self) -> Sequence[bytes]:
         """One digest a bucket."""
         found = await self._readers.run(digests.read)
         return [found.get(bucket, EMPTY) for bucket in range(BUCKETS)]
-
-    @override
-    async def snapshot(self, memory_id: str) -> Snapshot | None:
-        """The merged state of one memory."""
-        return await self._readers.run(lambda connection: _snapshot(connection, memory_id))
 
     @override
     async def select(self, statement: Select[*tuple[object, ...]]) -> Sequence[Record]:
@@ -155,38 +141,3 @@ class PostgresWrites(SubmittingStore):
         self._writer.close()
         self._transactions.close()
         self._readers.close()
-
-
-def _log(connection: psycopg.Connection, origin: str, seq: int, limit: int) -> list[Entry]:
-    rows = connection.execute(
-        b"SELECT header, payload, payload_hash, hash FROM log_entries"
-        b" WHERE origin_no = (SELECT origin_no FROM log_origins WHERE origin = %s)"
-        b" AND seq > %s ORDER BY seq LIMIT %s",
-        (origin, seq, limit),
-    )
-    return [_entry(row) for row in rows]
-
-
-def _applied(connection: psycopg.Connection, apply_no: int, limit: int) -> list[tuple[int, Entry]]:
-    rows = connection.execute(
-        b"SELECT apply_no, header, payload, payload_hash, hash FROM log_entries"
-        b" WHERE apply_no > %s ORDER BY apply_no LIMIT %s",
-        (apply_no, limit),
-    )
-    return [(cast("int", row[0]), _entry(row[1:])) for row in rows]
-
-
-def _entry(row: Sequence[object]) -> Entry:
-    header, payload, payload_hash, digest = cast("tuple[bytes, bytes | None, bytes, bytes]", row)
-    return open_entry(header, payload, payload_hash, digest)
-
-
-def _clock(connection: psycopg.Connection) -> VectorClock:
-    rows = connection.execute(b"SELECT origin, head_seq FROM log_origins").fetchall()
-    return VectorClock(dict(cast("list[tuple[str, int]]", rows)))
-
-
-def _snapshot(connection: psycopg.Connection, memory_id: str) -> Snapshot | None:
-    key = EntityKey("memory", memory_id)
-    cells = StoredStates(PostgresReader(connection)).load_states([key]).get(key)
-    return snapshot(memory_id, cells) if cells is not None else None

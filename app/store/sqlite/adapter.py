@@ -12,11 +12,7 @@ from typing_extensions import override
 
 from app.domain.errors import StoreUnavailableError
 from app.domain.text import content_hash
-from app.log.cursor import VectorClock
 from app.log.digest import BUCKETS, EMPTY
-from app.log.entry import Entry, open_entry
-from app.log.projection import Snapshot, snapshot
-from app.log.state import EntityKey
 from app.store.protocol import (
     ScoredId,
     StoreStatus,
@@ -41,9 +37,10 @@ from app.store.sqlite.titles import titled_like
 from app.store.sqlite.transaction import SqliteReader, SqliteTransactions
 from app.store.sqlite.vector_search import VectorSearch
 from app.store.tables import CURRENT_SCHEMA_VERSION
+from app.store.writing import log_reads
 from app.store.writing.chain import Chain
-from app.store.writing.stored import StoredStates
-from app.store.writing.submissions import Submissions, SubmittingStore
+from app.store.writing.replicating import ReplicatingStore
+from app.store.writing.submissions import Submissions
 from app.store.writing.writer import Writer
 
 if TYPE_CHECKING:
@@ -56,12 +53,14 @@ if TYPE_CHECKING:
     from app.domain.ranking import Candidate
     from app.domain.recalled import Choose, Chosen, WordHits
     from app.domain.sources import Clock, DiskSync, Randomness
-    from app.log.epochs import EpochReason
+    from app.log.epochs import EpochReason, Identity
     from app.store.sql.conditions import Condition
     from app.store.sql.filters import MemoryFilter, Viewer
     from app.store.sql.known import Known
     from app.store.sql.selects import Record, SqlValue
+    from app.store.writing.chain import Head
     from app.store.writing.flush import FlushReport
+    from app.store.writing.port import Reader
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
@@ -93,10 +92,11 @@ class SqliteOptions:
     new_epoch: EpochReason | None = None
 
 
-class SqliteStore(SubmittingStore):
+class SqliteStore(ReplicatingStore):
     """See `Store`. Build with `open`, on a file whose schema is current."""
 
     def __init__(self, options: SqliteOptions, sources: Sources, writer: apsw.Connection) -> None:
+        super().__init__()
         self._options = options
         self._sources = sources
         self._connection = writer
@@ -107,7 +107,8 @@ class SqliteStore(SubmittingStore):
             sources.disk_sync,
             options.new_epoch,
         )
-        self.identity = identity
+        self._identity = identity
+        self._store_id = log_reads.store_id(SqliteReader(writer))
         self._readers = Readers(options.file, inline=options.inline)
         # Long reads have a thread of their own, so that no request waits behind one.
         self._background = Readers(options.file, inline=options.inline, threads=1, makes_views=True)
@@ -137,7 +138,8 @@ class SqliteStore(SubmittingStore):
             sources.clock,
             index_texts=options.index_texts,
             model=options.model,
-            after_commit=self._committed,
+            renew=self._renew,
+            after_commit=self._after_commit,
         )
         self._submissions = Submissions(self._writer, inline=options.inline)
 
@@ -184,6 +186,25 @@ class SqliteStore(SubmittingStore):
         if not self._options.inline:
             self._writer.start()
 
+    @property
+    @override
+    def identity(self) -> Identity:
+        """Who this node writes as."""
+        return self._identity
+
+    def _renew(self, reason: EpochReason, used: Mapping[str, int]) -> Head:
+        with translating():
+            self._identity, head = take_identity(
+                self._connection,
+                self._options.file.path,
+                self._sources.randomness,
+                self._sources.disk_sync,
+                reason,
+                used,
+            )
+        return head
+
+    @override
     def _committed(self, report: FlushReport) -> None:
         if self._transactions.rewritten_rows:
             self._common_words.note_changed(self._transactions.rewritten_rows)
@@ -205,38 +226,14 @@ class SqliteStore(SubmittingStore):
     # -- reading the log -------------------------------------------------------------------
 
     @override
-    async def log_after(self, origin: str, seq: int, limit: int) -> Sequence[Entry]:
-        """Entries of one origin, in order."""
-        return await self._readers.run(
-            lambda connection: [
-                _entry(row)
-                for row in connection.execute(
-                    "SELECT header, payload, payload_hash, hash FROM log_entries"
-                    " WHERE origin_no = (SELECT origin_no FROM log_origins WHERE origin = ?)"
-                    " AND seq > ? ORDER BY seq LIMIT ?",
-                    (origin, seq, limit),
-                )
-            ]
-        )
+    async def _read(self, work: Callable[[Reader], T]) -> T:
+        """In one snapshot, on a reader's connection."""
+        return await self._readers.run(lambda connection: _in_snapshot(connection, work))
 
     @override
-    async def applied_after(self, apply_no: int, limit: int) -> Sequence[tuple[int, Entry]]:
-        """Entries in local order."""
-        return await self._readers.run(
-            lambda connection: [
-                (cast("int", row[0]), _entry(row[1:]))
-                for row in connection.execute(
-                    "SELECT apply_no, header, payload, payload_hash, hash FROM log_entries"
-                    " WHERE apply_no > ? ORDER BY apply_no LIMIT ?",
-                    (apply_no, limit),
-                )
-            ]
-        )
-
-    @override
-    async def clock(self) -> VectorClock:
-        """What is applied here."""
-        return await self._readers.run(_clock)
+    async def _read_long(self, work: Callable[[Reader], T]) -> T:
+        """In the background, so that no request waits behind it."""
+        return await self._background.run(lambda connection: _in_snapshot(connection, work))
 
     @override
     async def digests(self) -> Sequence[bytes]:
@@ -358,11 +355,6 @@ class SqliteStore(SubmittingStore):
         )
 
     @override
-    async def snapshot(self, memory_id: str) -> Snapshot | None:
-        """The merged state of one memory."""
-        return await self._readers.run(lambda connection: _snapshot(connection, memory_id))
-
-    @override
     async def unembedded(self, model: str, limit: int) -> Sequence[Unembedded]:
         """Live memories without a current vector."""
         if model != self._options.model:
@@ -421,7 +413,7 @@ class SqliteStore(SubmittingStore):
                 self._vectors.warm(connection)
             self._warmed = True
         if self._vectors is not None and self._vectors.is_worth_saving:
-            self._vectors.save(_clock(connection).as_dict())
+            self._vectors.save(_clock(connection))
 
     async def backup(self, target: Path, progress: Callable[[int, int], None]) -> None:
         """A consistent copy into a new file, while writers go on."""
@@ -456,21 +448,23 @@ class SqliteStore(SubmittingStore):
         self._background.close()
         if self._vectors is not None:
             with translating():
-                self._vectors.close(_clock(self._connection).as_dict())
+                self._vectors.close(_clock(self._connection))
         self._readers.close()
         with translating():
             self._connection.pragma("wal_checkpoint(TRUNCATE)")
             self._connection.close()
 
 
-def _entry(row: Sequence[object]) -> Entry:
-    header, payload, payload_hash, digest = cast("tuple[bytes, bytes | None, bytes, bytes]", row)
-    return open_entry(header, payload, payload_hash, digest)
+def _in_snapshot(connection: apsw.Connection, work: Callable[[Reader], T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return work(SqliteReader(connection))
+    finally:
+        connection.execute("ROLLBACK")
 
 
-def _clock(connection: apsw.Connection) -> VectorClock:
-    rows = connection.execute("SELECT origin, head_seq FROM log_origins")
-    return VectorClock({cast("str", origin): cast("int", seq) for origin, seq in rows})
+def _clock(connection: apsw.Connection) -> Mapping[str, int]:
+    return log_reads.clock(SqliteReader(connection)).as_dict()
 
 
 def _digests(connection: apsw.Connection) -> dict[int, bytes]:
@@ -481,12 +475,6 @@ def _digests(connection: apsw.Connection) -> dict[int, bytes]:
 def _last_hlc(connection: apsw.Connection) -> int:
     row = connection.execute("SELECT max(head_hlc) FROM log_origins").fetchone()
     return cast("int", row[0]) if row and row[0] is not None else 0
-
-
-def _snapshot(connection: apsw.Connection, memory_id: str) -> Snapshot | None:
-    key = EntityKey("memory", memory_id)
-    cells = StoredStates(SqliteReader(connection)).load_states([key]).get(key)
-    return snapshot(memory_id, cells) if cells is not None else None
 
 
 def _check(connection: apsw.Connection) -> bool:

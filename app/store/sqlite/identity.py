@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from app.log.entry import GENESIS_HASH
-from app.log.epochs import Identity, StoredIdentity, choose_identity, used_epochs
+from app.log.epochs import Identity, StoredIdentity, choose_identity, highest_epochs, used_epochs
 from app.store.sidecar import read_sidecar, write_durably
 from app.store.writing.chain import Head
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import apsw
@@ -32,8 +33,12 @@ def take_identity(
     randomness: Randomness,
     sync: DiskSync,
     forced: EpochReason | None = None,
+    used: Mapping[str, int] | None = None,
 ) -> tuple[Identity, Head]:
-    """Decide who this boot is, write it in the order that `app.log.epochs` asks for."""
+    """Decide who this boot is, write it in the order that `app.log.epochs` asks for.
+
+    `forced` asks for a new epoch, above those of `used`: node id → the highest that peers know.
+    """
     stored = _stored(connection)
     path = sidecar_path(database)
     origins = connection.execute("SELECT origin FROM log_origins").fetchall()
@@ -42,11 +47,14 @@ def take_identity(
         read_sidecar(path),
         randomness,
         forced=forced,
-        known_epochs=used_epochs(cast("str", origin) for (origin,) in origins),
+        known_epochs=highest_epochs(
+            used or {}, used_epochs(cast("str", origin) for (origin,) in origins)
+        ),
     )
     write_durably(path, identity.prepared.to_json(), sync)
     head = _record(connection, identity, randomness)
-    write_durably(path, identity.settled.to_json(), sync)
+    if identity.settled != identity.prepared:
+        write_durably(path, identity.settled.to_json(), sync)
     return identity, head
 
 

@@ -21,7 +21,9 @@ from app.log.workspace import Workspace
 from app.store.protocol import Command, LocalRow, Needs, Receipt
 from app.store.tables import metadata, text_duplicates
 from app.store.writing.chain import Chain, Head
-from app.store.writing.flush import HEADS, Flush, FlushReport
+from app.store.writing.flush import Flush, FlushReport
+from app.store.writing.idempotency import KeyLedger
+from app.store.writing.origins import HEADS, OriginLedger
 from app.store.writing.port import BatchError
 from app.store.writing.quotas import QuotaLedger
 from app.store.writing.statements import Delete, Insert, Replace, Select
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     from app.log.projection import Snapshot
     from app.log.registers import Cells
     from app.store.protocol import Charge, QuotaLimits
-    from app.store.writing.port import Transaction
+    from app.store.writing.port import Row, Transaction
+    from app.store.writing.statements import Write
     from app.store.writing.turns import Turns
+    from app.store.writing.written import IdempotencyKey
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
@@ -49,6 +53,11 @@ class Job(Protocol):
     @property
     def needs(self) -> Needs:
         """What will be read."""
+        ...
+
+    @property
+    def weight(self) -> int:
+        """How many rows it is about, roughly."""
         ...
 
     def run(self, batch: Batch) -> None:
@@ -77,13 +86,16 @@ class Batch:
         self.stored = StoredStates(transaction)
         self.workspace = Workspace(self.stored)
         self.quotas = QuotaLedger(transaction, self._now)
+        self.origins = OriginLedger(transaction)
+        self.keys = KeyLedger(transaction, self._now)
         self.entries: list[tuple[int, Entry]] = []
         self.local_rows: list[LocalRow] = []
         self.collected: dict[str, bool] = {}
         self._texts: dict[bytes, list[str]] = {}
         self._own = chain.own
         self._ticks = HybridClock(chain.last_hlc)
-        self._marks = (0, 0, self._own, 0)
+        self._later: list[tuple[Write, Row]] = []
+        self._marks = (0, 0, 0, self._own, 0)
 
     # -- the view (app.store.protocol.View) ------------------------------------------------
 
@@ -131,6 +143,7 @@ class Batch:
         self.workspace.prefetch(keys, [name for need in needs for name in need.names])
         self.quotas.prefetch([pair for need in needs for pair in need.quotas])
         self.prefetch_texts([one for need in needs for one in need.text_hashes])
+        self.origins.prefetch([one for need in needs for one in need.origins])
 
     def prefetch_texts(self, hashes: Iterable[bytes]) -> None:
         """Load who has these texts."""
@@ -170,24 +183,46 @@ class Batch:
         self.collected[memory_id] = archive
 
     def observe(self, hlc: int) -> None:
-        """A foreign stamp that was accepted."""
+        """A foreign stamp that was accepted.
+
+        Raises:
+            HlcTooFarAheadError: it is not.
+        """
         self._ticks.observe(hlc, self.now_ms)
+
+    def write_later(self, statement: Write, row: Row) -> None:
+        """Write a row with the batch's others, unless the job is undone."""
+        self._later.append((statement, row))
+
+    def written_later(self, statement: Write) -> Sequence[Row]:
+        """The rows that wait to be written by `statement`."""
+        return [row for one, row in self._later if one is statement]
 
     def mark(self) -> None:
         """Start a job's step."""
-        self._marks = (len(self.entries), len(self.local_rows), self._own, self._ticks.last)
+        later = len(self._later)
+        self._marks = (
+            len(self.entries),
+            len(self.local_rows),
+            later,
+            self._own,
+            self._ticks.last,
+        )
         self.workspace.mark()
         self.quotas.mark()
+        self.keys.mark()
 
     def undo(self) -> None:
         """Take a job's step back."""
-        entries, local_rows, own, ticks = self._marks
+        entries, local_rows, later, own, ticks = self._marks
         del self.entries[entries:]
         del self.local_rows[local_rows:]
+        del self._later[later:]
         self._own = own
         self._ticks = HybridClock(ticks)
         self.workspace.undo()
         self.quotas.undo()
+        self.keys.undo()
 
     # -- committing ------------------------------------------------------------------------
 
@@ -205,8 +240,12 @@ class Batch:
         flush.write_entries(self.entries)
         flush.write_states(self.collected)
         self.quotas.flush()
+        self.keys.flush()
+        self.origins.flush()
         for row in self.local_rows:
             _write_local(self.transaction, row)
+        for statement in dict.fromkeys(statement for statement, _ in self._later):
+            self.transaction.write(statement, self.written_later(statement))
         own = self._own
         if own is not self._chain.own:
             self.transaction.write(HEADS, [(own.origin_no, own.seq, own.hash, own.hlc)])
@@ -245,6 +284,7 @@ class CommandJob(Generic[T]):
 
     command: Command[T]
     done: Callable[[Receipt[T] | Exception], None]
+    key: IdempotencyKey | None = None
     receipt: Receipt[T] | None = field(default=None, init=False)
 
     @property
@@ -252,21 +292,32 @@ class CommandJob(Generic[T]):
         """What the command says it needs."""
         return self.command.needs
 
+    @property
+    def weight(self) -> int:
+        """Most commands are about one row."""
+        return 1
+
     def run(self, batch: Batch) -> None:
         """Decide, append, and take the answer."""
         decided = self.command.decide(batch)
-        seq = None
+        first = seq = None
         for draft in decided.drafts:
             seq = batch.append(draft).seq
+            first = first or seq
+        if self.key is not None and seq is not None:
+            named = decided.drafts[0].entity_ids
+            batch.keys.take(self.key, batch.origin, seq, named[0] if named else None)
         batch.local_rows.extend(decided.rows)
         for text_hash in self.command.needs.text_hashes:
             for draft in decided.drafts:
                 for memory_id in draft.entity_ids:
                     batch.note_text(text_hash, memory_id)
-        self.receipt = Receipt(decided.result(batch), batch.origin, seq)
+        self.receipt = Receipt(decided.result(batch), batch.origin, seq, first)
 
     def succeed(self) -> None:
         """Answer with the receipt."""
+        if self.key is not None and self.receipt is not None and self.receipt.seqs:
+            self.key.is_taken = True
         self.done(cast("Receipt[T]", self.receipt))
 
     def fail(self, error: Exception) -> None:

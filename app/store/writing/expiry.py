@@ -40,6 +40,11 @@ class CollectJob:
         """Nothing up front: which rows have expired is asked in the transaction."""
         return Needs()
 
+    @property
+    def weight(self) -> int:
+        """As many rows as it may move."""
+        return self.limit
+
     def run(self, batch: Batch) -> None:
         """Mark what has expired by now as collected."""
         self.moved.clear()

@@ -23,7 +23,6 @@ from app.log.state import DELETED, LIVE, PURGED, EntityKey, encode_state, row_ha
 from app.store.tables import (
     archived_memories,
     log_entries,
-    log_origins,
     memories,
     memory_state,
     name_claims,
@@ -93,8 +92,6 @@ _ENTRY: Final = Insert(
     log_entries,
     ("origin_no", "seq", "hlc", "kind", "header", "payload", "payload_hash", "hash"),
 )
-HEADS: Final = Update(log_origins, "origin_no", ("head_seq", "head_hash", "head_hlc"))
-"""The ends of origins' chains."""
 _TEXT: Final = Insert(text_duplicates, ("text_hash", "memory_id"), Keep())
 _NO_TEXT: Final = Delete(text_duplicates, ("memory_id",))
 _PARK: Final = Update(memories, "id", ("title",))
@@ -122,6 +119,8 @@ class FlushReport:
     namespaces: set[str] = field(default_factory=set)
     """Namespaces whose set of rows or vectors changed."""
     purged: list[str] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    """What the log has more."""
 
 
 class Flush:
@@ -150,6 +149,7 @@ class Flush:
 
     def write_entries(self, entries: Sequence[tuple[int, Entry]]) -> None:
         """The log rows, (origin number, entry) in order."""
+        self.report.entries.extend(entry for _, entry in entries)
         self._transaction.write(
             _ENTRY,
             [
@@ -163,6 +163,7 @@ class Flush:
 
         `collected` are expired memories to move out of the live table: id → keep a copy.
         """
+        self._prefetch_names()
         states: dict[Insert, list[tuple[SqlValue, ...]]] = {
             one: [] for one in (_NEW_STATE, _STATE, _NEW_RECORD, _RECORD)
         }
@@ -195,6 +196,15 @@ class Flush:
         drop_stale_vectors(self._transaction, shown)
         self._keep_vectors()
         self._transaction.add_to_digests(self._deltas)
+
+    def _prefetch_names(self) -> None:
+        """Read at once who contends for the names that this batch is about."""
+        workspace = self._workspace
+        changed = (key.key for key in workspace.changes() if key.kind == "memory")
+        claims = filter(None, map(workspace.claim, changed))
+        workspace.prefetch((), [*workspace.contested(), *(claim[0] for claim in claims)])
+        rivals = (one for name in workspace.contested() for one in workspace.claims(name))
+        workspace.prefetch([EntityKey("memory", one) for one in rivals], ())
 
     def _count(self, key: EntityKey, old: bytes | None, new: bytes | None) -> None:
         bucket = bucket_of(key)

@@ -6,60 +6,35 @@ entry does not stop its origin. A gap stops it: what is missing must come first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from app.domain.errors import EntryRefusedError
 from app.domain.timestamps import format_instant, from_epoch_milliseconds
-from app.log.canonical import decode, encode
-from app.log.entry import GENESIS_HASH, Entry, decode_payload, follows, open_entry
+from app.log.entry import Entry, decode_payload, follows
 from app.log.hlc import MAX_OFFSET_MS, HlcTooFarAheadError, Stamp, wall_milliseconds
 from app.log.kinds import KINDS
+from app.log.names import Name
 from app.log.quarantine import RefusalCode
-from app.store.protocol import ForeignOutcome, Needs, Refusal
-from app.store.tables import log_origins, log_quarantine
-from app.store.writing.flush import HEADS
-from app.store.writing.statements import Change, Delete, Insert, Keep, Query, Replace, Select
+from app.log.registers import Written
+from app.log.workspace import Writes, writes_of
+from app.store.protocol import NO_VETOES, ForeignOutcome, Needs, Refusal, SignedHead, Veto
+from app.store.tables import log_entries, log_signatures
+from app.store.writing.aside import put_aside, waiting
+from app.store.writing.statements import Insert, Keep, Select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from app.log.canonical import Value
     from app.store.writing.batch import Batch
+    from app.store.writing.origins import End
 
-_RETRIED_MAX: Final = 500
-_DUE: Final = Query(
-    "SELECT origin, seq, entry FROM log_quarantine"
-    " WHERE retry_at IS NOT NULL AND retry_at <= ? ORDER BY retry_at LIMIT ?"
-)
-_NEVER: Final = Change(
-    "UPDATE log_quarantine SET retry_at = NULL, detail = ? WHERE origin = ? AND seq = ?"
-)
-_SETTLED: Final = Delete(log_quarantine, ("origin", "seq"))
-_KNOWN: Final = Query("SELECT hash FROM log_entries WHERE origin_no = ? AND seq = ?")
-_QUARANTINE_COLUMNS: Final = (
-    "origin",
-    "seq",
-    "code",
-    "detail",
-    "entry",
-    "received_at",
-    "retry_at",
-)
-_PUT_ASIDE: Final = Insert(
-    log_quarantine,
-    _QUARANTINE_COLUMNS,
-    Replace(_QUARANTINE_COLUMNS[:2], _QUARANTINE_COLUMNS[2:]),
-)
-_NEW_ORIGIN: Final = Insert(
-    log_origins, ("origin", "is_self", "head_seq", "head_hash", "head_hlc"), Keep()
-)
-_ORIGIN: Final = Select(
-    log_origins,
-    ("origin_no", "is_self", "head_seq", "head_hash", "head_hlc"),
-    ("origin",),
-    for_change=True,
-)
+_KNOWN: Final = Select(log_entries, ("origin_no", "seq", "hash"), ("origin_no", "seq"))
+_SIGNATURE: Final = Insert(log_signatures, ("origin_no", "seq", "signature"), Keep())
+
+Place: TypeAlias = "tuple[str, int]"
+Prepared: TypeAlias = "Writes | EntryRefusedError | None"
+"""What an entry writes, why it may not, or nothing."""
 
 
 @dataclass(slots=True)
@@ -68,20 +43,51 @@ class ForeignJob:
 
     entries: Sequence[Entry]
     done: Callable[[ForeignOutcome | Exception], None]
+    signed: Sequence[SignedHead] = ()
+    vetoes: Mapping[Place, Veto] = field(default_factory=lambda: NO_VETOES)
     outcome: ForeignOutcome | None = field(default=None, init=False)
+    _prepared: list[Prepared] | None = field(default=None, init=False)
 
     @property
     def needs(self) -> Needs:
-        """The states that the entries name."""
-        ids = dict.fromkeys(one for entry in self.entries for one in entry.entity_ids)
-        return Needs(memories=tuple(ids))
+        """All that the entries write, and the names that they claim."""
+        effects = [
+            effect for one in self.prepared if isinstance(one, Writes) for effect in one.effects
+        ]
+        named = (
+            effect.cells["name"]
+            for effect in effects
+            if effect.key.kind == "memory" and "name" in effect.cells
+        )
+        return Needs(
+            keys=[effect.key for effect in effects],
+            names=[_name(cell) for cell in named if isinstance(cell, Written)],
+            origins=[entry.origin for entry in self.entries],
+        )
+
+    @property
+    def prepared(self) -> Sequence[Prepared]:
+        """What each entry writes. Decoded once, however often the batch runs."""
+        if self._prepared is None:
+            self._prepared = [
+                None if (one.origin, one.seq) in self.vetoes else _prepared(one)
+                for one in self.entries
+            ]
+        return self._prepared
+
+    @property
+    def weight(self) -> int:
+        """Each entry is as much work as a command."""
+        return len(self.entries)
 
     def run(self, batch: Batch) -> None:
         """Apply what can be applied, per origin in order."""
-        run = _Run(batch)
-        for entry in self.entries:
-            run.take(entry)
-        self.outcome = run.outcome()
+        run = _Run(batch, self.vetoes)
+        run.look_up(self.entries)
+        for entry, prepared in zip(self.entries, self.prepared, strict=True):
+            batch.turns.step()
+            run.take(entry, prepared)
+        self.outcome = run.outcome(self.signed)
 
     def succeed(self) -> None:
         """Answer with the outcome."""
@@ -92,156 +98,124 @@ class ForeignJob:
         self.done(error)
 
 
-@dataclass(slots=True)
-class RetryJob:
-    """Entries that were put aside for a future stamp whose time has come."""
-
-    done: Callable[[int | Exception], None]
-    applied: int = field(default=0, init=False)
-
-    @property
-    def needs(self) -> Needs:
-        """Nothing up front: what is due is asked in the transaction."""
-        return Needs()
-
-    def run(self, batch: Batch) -> None:
-        """Apply what is due; the entries themselves are in the log already."""
-        self.applied = 0
-        due = batch.transaction.read(_DUE, (batch.now, _RETRIED_MAX))
-        for origin, seq, stored in due:
-            entry = _stored_entry(cast("bytes", stored))
-            try:
-                batch.observe(entry.hlc)
-                batch.workspace.apply(
-                    entry.kind, decode_payload(entry), Stamp(entry.hlc, entry.origin)
-                )
-            except (HlcTooFarAheadError, EntryRefusedError) as error:
-                batch.transaction.write(_NEVER, [(str(error), origin, seq)])
-                continue
-            batch.transaction.write(_SETTLED, [(origin, seq)])
-            self.applied += 1
-
-    def succeed(self) -> None:
-        """Answer with how many were applied."""
-        self.done(self.applied)
-
-    def fail(self, error: Exception) -> None:
-        """Answer with the error."""
-        self.done(error)
+def _prepared(entry: Entry) -> Prepared:
+    if entry.payload is None or entry.kind not in KINDS:
+        return None  # a hole, or a kind of a newer version: kept and forwarded
+    try:
+        return writes_of(entry.kind, decode_payload(entry), Stamp(entry.hlc, entry.origin))
+    except EntryRefusedError as error:
+        return error
 
 
-def _stored_entry(stored: bytes) -> Entry:
-    fields = cast("dict[str, bytes]", decode(stored))
-    return open_entry(fields["header"], fields["payload"], fields["payload_hash"], fields["hash"])
+def _name(cell: Written) -> Name:
+    return Name(*cast("list[str]", cell.value))
 
 
-@dataclass(slots=True)
 class _Cursor:
-    origin_no: int
-    is_self: bool
-    seq: int
-    hash: bytes
-    hlc: int
-    stopped: bool = False
+    """Where one origin's part of the batch has come to."""
+
+    __slots__ = ("end", "hash", "hlc", "seq", "stopped")
+
+    def __init__(self, end: End) -> None:
+        self.end = end
+        self.seq, self.hash, self.hlc = end.seq, end.hash, end.hlc
+        self.stopped = False
 
 
 class _Run:
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, vetoes: Mapping[Place, Veto]) -> None:
         self._batch = batch
+        self._vetoes = vetoes
         self._cursors: dict[str, _Cursor] = {}
+        self._known: dict[Place, bytes] = {}
+        self._waiting: Mapping[Place, str] = {}
         self._refused: list[Refusal] = []
         self._applied = 0
 
-    def take(self, entry: Entry) -> None:
-        cursor = self._cursor(entry.origin)
-        if cursor.is_self or cursor.stopped:
+    def look_up(self, entries: Sequence[Entry]) -> None:
+        """Find the ends of the logs, and what is here of these entries."""
+        for origin in dict.fromkeys(one.origin for one in entries):
+            self._cursors[origin] = _Cursor(self._batch.origins.end(origin))
+        here = [one for one in entries if one.seq <= self._cursors[one.origin].seq]
+        if not here:
+            return
+        numbers = {self._cursors[one.origin].end.origin_no: one.origin for one in here}
+        places = [(self._cursors[one.origin].end.origin_no, one.seq) for one in here]
+        for no, seq, digest in self._batch.transaction.read(_KNOWN, places):
+            origin = numbers[cast("int", no)]
+            self._known[origin, cast("int", seq)] = cast("bytes", digest)
+        for no, entry in self._batch.entries:
+            if no in numbers:
+                self._known[entry.origin, entry.seq] = entry.hash
+        self._waiting = waiting(self._batch, [(one.origin, one.seq) for one in here])
+
+    def take(self, entry: Entry, prepared: Prepared) -> None:
+        cursor = self._cursors[entry.origin]
+        if cursor.stopped:
             return
         if entry.seq <= cursor.seq:
             self._check_known(cursor, entry)
-            return
-        if entry.seq != cursor.seq + 1:
+        elif cursor.end.is_self:
+            return  # what a node writes here comes from nowhere else
+        elif entry.seq != cursor.seq + 1:
             cursor.stopped = True
-            return
-        if not follows(entry, cursor.hash):
+        elif not follows(entry, cursor.hash):
             # Without its chain the entry cannot be placed: the origin must send again.
-            self._quarantine(
-                entry, RefusalCode.BROKEN_CHAIN, "the hash does not continue the chain", None
-            )
-            cursor.stopped = True
-            return
-        self._append(cursor, entry)
+            self._stop(cursor, entry, RefusalCode.BROKEN_CHAIN, "does not continue the chain")
+        else:
+            self._append(cursor, entry, prepared)
 
-    def outcome(self) -> ForeignOutcome:
-        self._batch.transaction.write(
-            HEADS,
-            [
-                (cursor.origin_no, cursor.seq, cursor.hash, cursor.hlc)
-                for cursor in self._cursors.values()
-                if not cursor.is_self
-            ],
-        )
+    def outcome(self, signed: Sequence[SignedHead]) -> ForeignOutcome:
+        for cursor in self._cursors.values():
+            if cursor.seq > cursor.end.seq:
+                self._batch.origins.move(
+                    replace(cursor.end, seq=cursor.seq, hash=cursor.hash, hlc=cursor.hlc)
+                )
+        for row in self._kept(signed):
+            self._batch.write_later(_SIGNATURE, row)
         decided = {origin: cursor.seq for origin, cursor in self._cursors.items()}
         return ForeignOutcome(decided, self._refused, self._applied)
 
-    def _append(self, cursor: _Cursor, entry: Entry) -> None:
-        self._batch.entries.append((cursor.origin_no, entry))
+    def _kept(self, signed: Sequence[SignedHead]) -> Iterator[tuple[int, int, bytes]]:
+        for head in signed:
+            cursor = self._cursors.get(head.origin)
+            if cursor is not None and cursor.end.floor_seq < head.seq <= cursor.seq:
+                yield cursor.end.origin_no, head.seq, head.signature
+
+    def _append(self, cursor: _Cursor, entry: Entry, prepared: Prepared) -> None:
+        self._batch.entries.append((cursor.end.origin_no, entry))
         cursor.seq, cursor.hash = entry.seq, entry.hash
+        veto = self._vetoes.get((entry.origin, entry.seq))
+        if veto is not None:  # before the stamp, or its time would let it in
+            self._put_aside(entry, veto.code, veto.detail)
+            return
         try:
             self._batch.observe(entry.hlc)
         except HlcTooFarAheadError:
             due = from_epoch_milliseconds(wall_milliseconds(entry.hlc) - MAX_OFFSET_MS)
-            self._quarantine(
+            self._put_aside(
                 entry, RefusalCode.FUTURE_STAMP, "the stamp lies in the future", format_instant(due)
             )
             return
         cursor.hlc = max(cursor.hlc, entry.hlc)
-        if entry.payload is None or entry.kind not in KINDS:
-            return  # a hole, or a kind of a newer version: kept and forwarded
-        try:
-            self._batch.workspace.apply(
-                entry.kind, decode_payload(entry), Stamp(entry.hlc, entry.origin)
-            )
-        except EntryRefusedError as error:
-            reason = str(error.details.get("reason", error.code))
-            self._quarantine(entry, reason, error.message, None)
-            return
-        self._applied += 1
+        if isinstance(prepared, EntryRefusedError):
+            reason = str(prepared.details.get("reason", prepared.code))
+            self._put_aside(entry, reason, prepared.message)
+        elif prepared is not None:
+            self._batch.workspace.perform(prepared)
+            self._applied += 1
 
     def _check_known(self, cursor: _Cursor, entry: Entry) -> None:
-        found = self._batch.transaction.read(_KNOWN, (cursor.origin_no, entry.seq))
-        known = found[0][0] if found else None
-        if known is None:
-            known = next(
-                (
-                    one.hash
-                    for no, one in self._batch.entries
-                    if no == cursor.origin_no and one.seq == entry.seq
-                ),
-                None,
-            )
+        place = (entry.origin, entry.seq)
+        known = self._known.get(place)
         if known is not None and known != entry.hash:
-            self._quarantine(entry, RefusalCode.FORK, "another entry has this number", None)
-            cursor.stopped = True
+            self._stop(cursor, entry, RefusalCode.FORK, "another entry has this number")
+        elif place in self._waiting:
+            self._refused.append(Refusal(entry.origin, entry.seq, self._waiting[place]))
 
-    def _quarantine(self, entry: Entry, code: str, detail: str, retry_at: str | None) -> None:
-        stored: dict[str, Value] = {
-            "header": entry.header,
-            "payload": entry.payload,
-            "payload_hash": entry.payload_hash,
-            "hash": entry.hash,
-        }
-        row = (entry.origin, entry.seq, code, detail, encode(stored), self._batch.now, retry_at)
-        self._batch.transaction.write(_PUT_ASIDE, [row])
-        self._refused.append(Refusal(entry.origin, entry.seq, code))
+    def _stop(self, cursor: _Cursor, entry: Entry, code: RefusalCode, detail: str) -> None:
+        self._put_aside(entry, code, detail)
+        cursor.stopped = True
 
-    def _cursor(self, origin: str) -> _Cursor:
-        found = self._cursors.get(origin)
-        if found is not None:
-            return found
-        transaction = self._batch.transaction
-        transaction.write(_NEW_ORIGIN, [(origin, 0, 0, GENESIS_HASH, 0)])
-        (row,) = transaction.read(_ORIGIN, [(origin,)])
-        no, is_self, seq, digest, hlc = cast("tuple[int, int, int, bytes | None, int]", row)
-        found = _Cursor(no, bool(is_self), seq, digest or GENESIS_HASH, hlc)
-        self._cursors[origin] = found
-        return found
+    def _put_aside(self, entry: Entry, code: str, detail: str, retry_at: str | None = None) -> None:
+        self._refused.append(put_aside(self._batch, entry, code, detail, retry_at))

@@ -1,4 +1,4 @@
-"""Projections of links, aliases and standards, written with their states."""
+"""Projections of links, aliases, standards and members, written with their states."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from app.log.kinds.alias import split_alias_key
 from app.log.kinds.links import split_link_key
-from app.log.projection import project_alias, project_link, project_standard
-from app.store.tables import entity_aliases, memory_links, namespace_meta
+from app.log.projection import project_alias, project_link, project_member, project_standard
+from app.store.tables import entity_aliases, log_members, memory_links, namespace_meta
+from app.store.writing.rows import json_text
 from app.store.writing.statements import Delete, Insert, Replace
 
 if TYPE_CHECKING:
@@ -40,13 +41,16 @@ _STANDARD: Final = Insert(
     namespace_meta, _STANDARD_COLUMNS, Replace(("namespace",), _STANDARD_COLUMNS[1:])
 )
 _NO_STANDARD: Final = Delete(namespace_meta, ("namespace",))
+_MEMBER_COLUMNS: Final = ("node_id", "state", "detail", "updated_at")
+_MEMBER: Final = Insert(log_members, _MEMBER_COLUMNS, Replace(("node_id",), _MEMBER_COLUMNS[1:]))
 
 
 def write_records(transaction: Transaction, workspace: Workspace) -> None:
-    """Show what changed among links, aliases and standards."""
+    """Show what changed among links, aliases, standards and members."""
     links: list[tuple[SqlValue, ...]] = []
     aliases: list[tuple[SqlValue, ...]] = []
     standards: list[tuple[SqlValue, ...]] = []
+    members: list[tuple[SqlValue, ...]] = []
     for key in workspace.changes():
         cells = cast("Cells", workspace.cells(key))
         if key.kind == "link":
@@ -67,6 +71,10 @@ def write_records(transaction: Transaction, workspace: Workspace) -> None:
                 transaction.write(_NO_STANDARD, [(key.key,)])
             else:
                 standards.append(tuple(getattr(binding, column) for column in _STANDARD_COLUMNS))
+        elif key.kind == "member":
+            member = project_member(key.key, cells)
+            members.append((member.node_id, member.state, json_text(member.detail), member.since))
     transaction.write(_LINK, links)
     transaction.write(_ALIAS, aliases)
     transaction.write(_STANDARD, standards)
+    transaction.write(_MEMBER, members)

@@ -72,7 +72,7 @@ def lives_in(found: Snapshot | None, *, collected: bool) -> str | None:
 
 def indexed_values(memory: Memory) -> tuple[SqlValue, ...]:
     """The values of `INDEXED_COLUMNS`."""
-    return memory.title, memory.content, _text(memory.tags) if memory.tags else "[]"
+    return memory.title, memory.content, json_text(memory.tags) if memory.tags else "[]"
 
 
 def plain_values(found: Snapshot) -> tuple[SqlValue, ...]:
@@ -89,18 +89,18 @@ def plain_values(found: Snapshot) -> tuple[SqlValue, ...]:
         memory.updated_at,
         memory.last_accessed_at,
         memory.expires_at,
-        _text(memory.metadata),
+        json_text(memory.metadata),
         memory.reflection_depth,
         memory.memory_kind,
         found.atomised_into,
         found.atom_of,
         memory.entity_id,
         memory.persona_version,
-        _text(memory.citations) if memory.citations else "[]",
+        json_text(memory.citations) if memory.citations else "[]",
         memory.source_uri,
-        None if memory.source_span is None else _text(memory.source_span),
+        None if memory.source_span is None else json_text(memory.source_span),
         memory.confidence_source,
-        None if memory.confidence_signals is None else _text(memory.confidence_signals),
+        None if memory.confidence_signals is None else json_text(memory.confidence_signals),
         memory.confidence_decayed_at,
         _mentioned(memory),
         memory.version,
@@ -122,7 +122,8 @@ def archive_values(found: Snapshot) -> tuple[SqlValue, ...]:
     return at, reason, memory.tier, memory.expires_at
 
 
-def _text(value: object) -> str:
+def json_text(value: object) -> str:
+    """A document as it is stored."""
     return _JSON.encode(value).decode()
 
 

@@ -32,7 +32,9 @@ _RECORDS: Final = Query(
     " ORDER BY kind, key LIMIT ?"
 )
 _SHOWN: Final = Select(memories, ("id", "content"), ("id",))
-_ORIGINS: Final = Query("SELECT origin_no, origin, head_hash FROM log_origins WHERE head_seq > 0")
+_ORIGINS: Final = Query(
+    "SELECT origin_no, origin, head_hash, floor_seq, floor_hash FROM log_origins WHERE head_seq > 0"
+)
 _ENTRIES: Final = Query(
     "SELECT header, payload_hash, hash, seq FROM log_entries"
     " WHERE origin_no = ? AND seq > ? ORDER BY seq LIMIT ?"
@@ -143,23 +145,19 @@ def _shows(memory_id: str, state: bytes, content: str | None, *, collected: bool
 def _broken_chains(reader: Reader) -> list[str]:
     return [
         cast("str", origin)
-        for no, origin, head in reader.read(_ORIGINS, ())
-        if _chain_end(reader, no) != head
+        for no, origin, head, floor, floor_hash in reader.read(_ORIGINS, ())
+        if _chain_end(reader, no, floor, cast("bytes", floor_hash or GENESIS_HASH)) != head
     ]
 
 
-def _chain_end(reader: Reader, origin_no: SqlValue) -> bytes | None:
+def _chain_end(reader: Reader, origin_no: SqlValue, floor: SqlValue, floor_hash: bytes) -> bytes:
     """The last hash that continues the one before it."""
-    previous: bytes | None = None
-    for page in _pages(reader, _ENTRIES, (origin_no, 0), slice(3, 4), fixed=1):
-        for header, payload_hash, digest, seq in page:
-            if previous is None and seq == 1:
-                previous = GENESIS_HASH
-            if previous is not None and digest != chain_hash(
-                previous, cast("bytes", header), cast("bytes", payload_hash)
-            ):
+    previous = floor_hash
+    for page in _pages(reader, _ENTRIES, (origin_no, floor), slice(3, 4), fixed=1):
+        for header, payload_hash, digest, _ in page:
+            if digest != chain_hash(previous, cast("bytes", header), cast("bytes", payload_hash)):
                 return previous
-            previous = cast("bytes", digest)
+            previous = digest
     return previous
 
 

@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from typing_extensions import override
 
-from app.store.protocol import Store
+from app.store.protocol import Receipt, Store
 from app.store.writing.batch import CommandJob
 from app.store.writing.expiry import CollectJob
-from app.store.writing.foreign import ForeignJob, RetryJob
+from app.store.writing.written import WRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.domain.memory import Memory
-    from app.log.entry import Entry
-    from app.store.protocol import Command, ForeignOutcome, Receipt
+    from app.store.protocol import Command
+    from app.store.writing.batch import Job
+    from app.store.writing.renewal import Renewal
     from app.store.writing.writer import Writer
+    from app.store.writing.written import IdempotencyKey, Written
 
 T = TypeVar("T")
+Done: TypeAlias = "Callable[[object], None]"
 
 
 class Submissions:
@@ -33,60 +36,79 @@ class Submissions:
         self._inline = inline
         self._answers: deque[tuple[asyncio.Future[object], object]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._watchers: list[Callable[[], None]] = []
+        self._has_news = False
 
     async def submit(self, command: Command[T]) -> Receipt[T]:
         """See `Store.submit`."""
+        written = WRITTEN.get()
         future = self._future()
-        self._writer.put([CommandJob(command, partial(self._answer, future))])
+        self._writer.put([CommandJob(command, partial(self._answer, future), _key(written))])
         self._run_inline()
-        return cast("Receipt[T]", await future)
+        receipt = cast("Receipt[T]", await future)
+        if written is not None:
+            written.note(receipt.origin, receipt.seqs)
+        return receipt
 
     async def submit_all(self, commands: Sequence[Command[T]]) -> Sequence[Receipt[T] | Exception]:
         """See `Store.submit_all`."""
+        written = WRITTEN.get()
         futures = [self._future() for _ in commands]
         self._writer.put(
             [
-                CommandJob(command, partial(self._answer, future))
+                CommandJob(command, partial(self._answer, future), _key(written))
                 for command, future in zip(commands, futures, strict=True)
             ]
         )
         self._run_inline()
-        found = await asyncio.gather(*futures, return_exceptions=True)
-        return cast("list[Receipt[T] | Exception]", found)
+        found = cast(
+            "list[Receipt[T] | Exception]", await asyncio.gather(*futures, return_exceptions=True)
+        )
+        if written is not None:
+            for one in found:
+                if isinstance(one, Receipt):
+                    written.note(one.origin, one.seqs)
+        return found
 
-    async def append_foreign(self, entries: Sequence[Entry]) -> ForeignOutcome:
-        """See `Store.append_foreign`."""
+    async def run(self, make: Callable[[Done], Job | Renewal]) -> object:
+        """Queue what `make` makes of where to answer, and wait for the answer."""
         future = self._future()
-        self._writer.put([ForeignJob(entries, partial(self._answer, future))])
+        self._writer.put([make(partial(self._answer, future))])
         self._run_inline()
-        return cast("ForeignOutcome", await future)
-
-    async def collect_expired(self, limit: int, *, archive: bool) -> Sequence[Memory]:
-        """See `Store.collect_expired`."""
-        future = self._future()
-        self._writer.put([CollectJob(limit, archive, partial(self._answer, future))])
-        self._run_inline()
-        return cast("Sequence[Memory]", await future)
-
-    async def retry_quarantine(self) -> int:
-        """See `Store.retry_quarantine`."""
-        future = self._future()
-        self._writer.put([RetryJob(partial(self._answer, future))])
-        self._run_inline()
-        return cast("int", await future)
+        return await future
 
     def call_soon(self, function: Callable[[], None]) -> None:
         """From the writer's thread: have the event loop that submitted last call `function`."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(function)
 
+    def watch(self, notify: Callable[[], None]) -> None:
+        """See `Replica.watch_log`."""
+        self._watchers.append(notify)
+
+    def tell_watchers(self) -> None:
+        """From the writer's thread, before it answers: the log is longer.
+
+        The answers, which follow at once, wake the event loop for both.
+        """
+        if self._inline and self._loop is not None:
+            self._loop.call_soon(self._notify)
+        self._has_news = True
+
+    def _notify(self) -> None:
+        if self._has_news:
+            self._has_news = False
+            for notify in self._watchers:
+                notify()
+
     def deliver(self) -> None:
-        """In the event loop: hand out the answers that are there."""
+        """In the event loop: hand out the answers that are there, and tell who watches the log."""
         while self._answers:
             # Looked at before it is taken, so that a writer who adds behind it need not wake us.
             future, outcome = self._answers[0]
             _resolve(future, outcome)
             self._answers.popleft()
+        self._notify()
 
     def _run_inline(self) -> None:
         if self._inline:
@@ -125,19 +147,14 @@ class SubmittingStore(Store):
         return await self._submissions.submit_all(commands)
 
     @override
-    async def append_foreign(self, entries: Sequence[Entry]) -> ForeignOutcome:
-        """Append a peer's entries."""
-        return await self._submissions.append_foreign(entries)
-
-    @override
     async def collect_expired(self, limit: int, *, archive: bool) -> Sequence[Memory]:
         """Move expired rows out of the live table."""
-        return await self._submissions.collect_expired(limit, archive=archive)
+        moved = await self._submissions.run(lambda done: CollectJob(limit, archive, done))
+        return cast("Sequence[Memory]", moved)
 
-    @override
-    async def retry_quarantine(self) -> int:
-        """Apply entries whose future has come."""
-        return await self._submissions.retry_quarantine()
+
+def _key(written: Written | None) -> IdempotencyKey | None:
+    return None if written is None else written.idempotency
 
 
 def _resolve(future: asyncio.Future[object], outcome: object) -> None:

@@ -10,7 +10,7 @@ import time
 from typing import Final
 
 LONG_BATCH: Final = 32
-"""Batches of more jobs than this give way; shorter ones are over in a few milliseconds."""
+"""Batches of more rows than this give way; shorter ones are over in a few milliseconds."""
 _STEPS_A_TURN: Final = 4
 _GIVING_SECONDS: Final = 20e-6
 
@@ -18,8 +18,8 @@ _GIVING_SECONDS: Final = 20e-6
 class Turns:
     """Counts the steps of one batch."""
 
-    def __init__(self, job_count: int) -> None:
-        self._gives = job_count > LONG_BATCH
+    def __init__(self, row_count: int) -> None:
+        self._gives = row_count > LONG_BATCH
         self._steps = 0
 
     def step(self) -> None:

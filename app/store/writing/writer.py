@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from app.domain.errors import AiMemoryError, StoreClosedError, StoreUnavailableError
 from app.store.writing.batch import Batch, run_jobs
+from app.store.writing.chain import Chain
 from app.store.writing.port import BatchError, BrokenConstraintError, RaceError
+from app.store.writing.renewal import Renewal
 from app.store.writing.turns import Turns
 
 if TYPE_CHECKING:
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
 
     from app.domain.sources import Clock
     from app.store.writing.batch import Job
-    from app.store.writing.chain import Chain
     from app.store.writing.flush import FlushReport
     from app.store.writing.port import Transactions
+    from app.store.writing.renewal import Renew
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class Writer:
         *,
         index_texts: bool,
         model: str | None,
+        renew: Renew,
         after_commit: Callable[[FlushReport], None],
     ) -> None:
         self._transactions = transactions
@@ -54,8 +57,9 @@ class Writer:
         self._clock = clock
         self._index_texts = index_texts
         self._model = model
+        self._renew = renew
         self._after_commit = after_commit
-        self._queue: deque[Job] = deque()
+        self._queue: deque[Job | Renewal] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -70,7 +74,7 @@ class Writer:
         self._thread = threading.Thread(target=self._loop, name="store-writer", daemon=True)
         self._thread.start()
 
-    def put(self, jobs: Sequence[Job]) -> None:
+    def put(self, jobs: Sequence[Job | Renewal]) -> None:
         """Queue jobs.
 
         Raises:
@@ -114,10 +118,20 @@ class Writer:
             else:
                 self._rest()
 
-    def _take(self) -> list[Job]:
+    def _take(self) -> list[Job] | Renewal:
+        """The next batch, or what must stand between two."""
+        jobs: list[Job] = []
         with self._wake:
-            count = min(len(self._queue), BATCH_JOBS_MAX)
-            return [self._queue.popleft() for _ in range(count)]
+            while self._queue and len(jobs) < BATCH_JOBS_MAX:
+                first = self._queue[0]
+                if isinstance(first, Renewal):
+                    if not jobs:
+                        self._queue.popleft()
+                        return first
+                    break
+                self._queue.popleft()
+                jobs.append(first)
+        return jobs
 
     def _rest(self) -> None:
         try:
@@ -127,7 +141,10 @@ class Writer:
         except Exception:  # outermost frame of the thread: it must live on
             _LOGGER.exception("housekeeping failed unexpectedly")
 
-    def _run(self, jobs: list[Job]) -> None:
+    def _run(self, jobs: list[Job] | Renewal) -> None:
+        if isinstance(jobs, Renewal):
+            self._start_epoch(jobs)
+            return
         try:
             self._race(jobs)
         except (BrokenConstraintError, RaceError) as error:
@@ -148,6 +165,20 @@ class Writer:
             _LOGGER.exception("a batch of %d writes failed unexpectedly", len(jobs))
             self._fail(jobs, error)
 
+    def _start_epoch(self, asked: Renewal) -> None:
+        before = self._chain.own.origin
+        try:
+            own = self._renew(asked.reason, asked.used_epochs)
+        except BatchError as error:
+            asked.done(error.meaning)
+        except Exception as error:  # outermost frame of the thread: it must live on
+            _LOGGER.exception("the origin could not be renewed")
+            asked.done(error)
+        else:
+            self._chain = Chain(own, self._chain.last_hlc)
+            _LOGGER.warning("writing as %s after %s: %s", own.origin, before, asked.reason.value)
+            asked.done(own.origin)
+
     def _race(self, jobs: list[Job]) -> None:
         for pause in _RACE_PAUSES:
             try:
@@ -161,7 +192,9 @@ class Writer:
 
     def _transact(self, jobs: list[Job]) -> None:
         with self._transactions.begin() as transaction:
-            batch = Batch(transaction, self._chain, self._clock, Turns(len(jobs)))
+            batch = Batch(
+                transaction, self._chain, self._clock, Turns(sum(job.weight for job in jobs))
+            )
             run_jobs(batch, jobs)
             report = batch.flush(index_texts=self._index_texts, model=self._model)
         self._chain = batch.chain

@@ -1,0 +1,111 @@
+"""The quarantine: entries that are kept apart, and those whose time has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, cast
+
+from app.domain.errors import EntryRefusedError
+from app.log.canonical import decode, encode
+from app.log.entry import Entry, decode_payload, open_entry
+from app.log.hlc import HlcTooFarAheadError, Stamp
+from app.log.quarantine import RefusalCode, passes_cursor
+from app.store.protocol import Needs, Refusal
+from app.store.tables import log_quarantine
+from app.store.writing.statements import Change, Delete, Insert, Keep, Query, Replace, Select
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from app.log.canonical import Value
+    from app.store.writing.batch import Batch
+
+_RETRIED_MAX: Final = 500
+_DUE: Final = Query(
+    "SELECT origin, seq, entry FROM log_quarantine"
+    " WHERE retry_at IS NOT NULL AND retry_at <= ? ORDER BY retry_at LIMIT ?"
+)
+_NEVER: Final = Change(
+    "UPDATE log_quarantine SET retry_at = NULL, detail = ? WHERE origin = ? AND seq = ?"
+)
+_SETTLED: Final = Delete(log_quarantine, ("origin", "seq"))
+_WAITING: Final = Select(log_quarantine, ("origin", "seq", "code"), ("origin", "seq"))
+_COLUMNS: Final = ("origin", "seq", "code", "detail", "entry", "received_at", "retry_at")
+_OUTSIDE_LOG: Final = frozenset(one.value for one in RefusalCode if not passes_cursor(one))
+_PUT: Final = Insert(log_quarantine, _COLUMNS, Replace(_COLUMNS[:2], _COLUMNS[2:]))
+# An entry that is not in the log must not take the place of the true one's row.
+_PUT_BESIDE: Final = Insert(log_quarantine, _COLUMNS, Keep())
+
+
+def put_aside(
+    batch: Batch, entry: Entry, code: str, detail: str, retry_at: str | None = None
+) -> Refusal:
+    """Keep an entry apart; with a time, until then."""
+    stored: dict[str, Value] = {
+        "header": entry.header,
+        "payload": entry.payload,
+        "payload_hash": entry.payload_hash,
+        "hash": entry.hash,
+    }
+    row = (entry.origin, entry.seq, code, detail, encode(stored), batch.now, retry_at)
+    batch.write_later(_PUT_BESIDE if code in _OUTSIDE_LOG else _PUT, row)
+    return Refusal(entry.origin, entry.seq, code)
+
+
+def waiting(batch: Batch, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], str]:
+    """(origin, number) → code of those entries of the log among `places` that are kept apart."""
+    found = batch.transaction.read(_WAITING, places)
+    found.extend(row[:3] for row in batch.written_later(_PUT))
+    return {
+        (cast("str", origin), cast("int", seq)): cast("str", code)
+        for origin, seq, code in found
+        if code not in _OUTSIDE_LOG
+    }
+
+
+@dataclass(slots=True)
+class RetryJob:
+    """Entries that were put aside for a future stamp whose time has come."""
+
+    done: Callable[[int | Exception], None]
+    applied: int = field(default=0, init=False)
+
+    @property
+    def needs(self) -> Needs:
+        """Nothing up front: what is due is asked in the transaction."""
+        return Needs()
+
+    @property
+    def weight(self) -> int:
+        """Rarely anything."""
+        return 1
+
+    def run(self, batch: Batch) -> None:
+        """Apply what is due; the entries themselves are in the log already."""
+        self.applied = 0
+        due = batch.transaction.read(_DUE, (batch.now, _RETRIED_MAX))
+        for origin, seq, stored in due:
+            entry = _stored_entry(cast("bytes", stored))
+            try:
+                batch.observe(entry.hlc)
+                batch.workspace.apply(
+                    entry.kind, decode_payload(entry), Stamp(entry.hlc, entry.origin)
+                )
+            except (HlcTooFarAheadError, EntryRefusedError) as error:
+                batch.write_later(_NEVER, (str(error), origin, seq))
+                continue
+            batch.write_later(_SETTLED, (origin, seq))
+            self.applied += 1
+
+    def succeed(self) -> None:
+        """Answer with how many were applied."""
+        self.done(self.applied)
+
+    def fail(self, error: Exception) -> None:
+        """Answer with the error."""
+        self.done(error)
+
+
+def _stored_entry(stored: bytes) -> Entry:
+    fields = cast("dict[str, bytes]", decode(stored))
+    return open_entry(fields["header"], fields["payload"], fields["payload_hash"], fields["hash"])
