@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
 
 from app.domain import validation as must
 from app.domain.agent_id import validate_agent_id
@@ -15,11 +18,13 @@ from app.domain.timestamps import (
     epoch_milliseconds,
     format_instant,
 )
+from app.log.kinds.v070 import v070_origin
+from app.log.quarantine import RefusalCode
 from app.replication.v070.nonces import PER_PEER_MAX, SeenNonce
 from app.replication.v070.paging import page_of
 from app.replication.v070.times import instant_of
 from app.replication.v070.wire import COUNTED_LISTS
-from app.services.commands.sync import ReceivePush
+from app.services.commands.sync import ReceivePush, Unreadable
 from app.services.keys import KeyFileError
 from app.services.sync_items import Checker
 from app.store.protocol import Decided, LocalRow, Needs
@@ -49,6 +54,7 @@ ITEMS_MAX: Final = 1_000
 NEVER: Final = "1970-01-01T00:00:00.000000+00:00"
 """What stands in a cursor that nothing has moved yet."""
 _READ_ROWS_MIN: Final = 100
+_DETAIL_CHARACTERS_MAX: Final = 500
 _EXAMINED_MAX: Final = 20_000
 
 ScopeStatus = Literal["scoped", "legacy_bypass", "no_allowlist_default_deny"]
@@ -218,31 +224,78 @@ class SyncService:
     async def _keep_nonce(self, peer: SyncPeer) -> None:
         await self._store.submit(_KeepRows(_nonce_rows(peer, format_instant(self._clock.now()))))
 
-    # -- positions -------------------------------------------------------------------------
+    # -- what was pulled -------------------------------------------------------------------
+
+    async def take(
+        self,
+        peer: str,
+        rows: Sequence[object],
+        links: Sequence[object] = (),
+        *,
+        pulled_to: str | None = None,
+        owner: str | None = None,
+        dry_run: bool = False,
+    ) -> Received:
+        """Merge rows of a peer, and with them remember how far it was pulled.
+
+        Rows that cannot be stored are put aside with the reason, so that the cursor may pass
+        them. Nobody's quota is charged. With `owner` rows that are new here become that agent's.
+
+        Raises:
+            StoreUnavailableError: nothing was kept, the cursor stands.
+        """
+        push = await self._checker.rows(peer, rows, links, owner)
+        now = format_instant(self._clock.now())
+        kept: list[LocalRow] = []
+        if pulled_to is not None and not dry_run:
+            kept.append(
+                LocalRow(
+                    "sync_state",
+                    self._key(peer),
+                    {"last_seen_at": pulled_to, "last_pulled_at": now},
+                )
+            )
+            kept += [
+                _put_aside(peer, row, item, now)
+                for row, item in zip(rows, push.memories, strict=True)
+                if isinstance(item, Unreadable)
+            ]
+        return await self.receive(push, rows=kept, dry_run=dry_run)
 
     async def position(self, peer: str) -> SyncPosition:
         """How far this node has come with a peer that it pulls from and pushes to."""
-        return await self._store.sync_position(self.rules.identity, peer)
+        found = await self._store.sync_position(self.rules.identity, peer)
+        return replace(found, pulled_to=None) if found.pulled_to == NEVER else found
 
-    def pulled_row(self, peer: str, last: str) -> LocalRow:
-        """The row that says so, to be kept with the rows that were pulled."""
-        now = format_instant(self._clock.now())
-        return LocalRow(
-            "sync_state", self._key(peer), {"last_seen_at": last, "last_pulled_at": now}
-        )
-
-    async def note_pushed(self, peer: str, last: str) -> None:
-        """The peer has everything up to the row of this time."""
+    async def note_pushed(self, peer: str, pushed_to: str) -> None:
+        """The peer has every own row up to this time."""
         known = await self.position(peer)
         values = {
             "last_seen_at": known.pulled_to or NEVER,
             "last_pulled_at": known.pulled_at or NEVER,
-            "last_pushed_at": last,
+            "last_pushed_at": pushed_to,
         }
         await self._store.submit(_KeepRows((LocalRow("sync_state", self._key(peer), values),)))
 
-    def _key(self, peer: str) -> dict[str, str]:
+    def _key(self, peer: str) -> dict[str, SqlValue]:
         return {"agent_id": self.rules.identity, "peer_id": peer}
+
+
+@dataclass(frozen=True, slots=True)
+class PulledHere:
+    """This node's side of pulling from one peer."""
+
+    sync: SyncService
+    peer: str
+
+    async def pulled_to(self) -> str | None:
+        """See `Local`."""
+        return (await self.sync.position(self.peer)).pulled_to
+
+    async def take(self, rows: Sequence[object], pulled_to: str | None) -> int:
+        """See `Local`."""
+        received = await self.sync.take(self.peer, rows, pulled_to=pulled_to)
+        return received.count("memories", "new", "updated")
 
 
 class _Walk:
@@ -336,6 +389,23 @@ def _nonce_rows(peer: SyncPeer, now: str) -> tuple[LocalRow, ...]:
     if peer.seen is not None:
         rows.append(_nonce_row(peer.seen, now))
     return tuple(rows)
+
+
+def _put_aside(peer: str, row: object, item: Unreadable, now: str) -> LocalRow:
+    """What cannot be stored, in quarantine: under the peer, and a number made of its bytes."""
+    content = msgspec.json.encode(row)
+    number = int.from_bytes(sha256(content).digest()[:8], "big") >> 1
+    return LocalRow(
+        "log_quarantine",
+        {"origin": v070_origin(peer), "seq": number},
+        {
+            "code": RefusalCode.UNPROJECTABLE.value,
+            "detail": f"{item.code}: {item.id}"[:_DETAIL_CHARACTERS_MAX],
+            "entry": content,
+            "received_at": now,
+            "retry_at": None,
+        },
+    )
 
 
 def _nonce_row(seen: SeenNonce, inserted_at: str | None) -> LocalRow:

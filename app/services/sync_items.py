@@ -20,11 +20,14 @@ from app.replication.v070.wire import (
     StandardRow,
     read_item,
 )
+from app.services.commands.agents import AGENTS_NAMESPACE
 from app.services.commands.sync import Push, Unreadable
 from app.services.imported import checked_link, checked_memory
 from app.services.link_signing import PEER_ATTESTED, UNSIGNED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.domain.memory import Memory, MemoryLink
     from app.log.canonical import Value
     from app.replication.v070.wire import PushBody
@@ -73,6 +76,20 @@ class Checker:
             cleared=body.namespace_meta_clears,
         )
 
+    async def rows(
+        self, peer: str, rows: Sequence[object], links: Sequence[object], owner: str | None
+    ) -> Push:
+        """Rows that were pulled; with `owner` those that are new here become that agent's."""
+        memories = []
+        for number, item in enumerate(rows):
+            if number % _CHECKED_A_STEP == 0:
+                await asyncio.sleep(0)
+            row = checked_row(item)
+            if owner is not None and isinstance(row, IncomingRow):
+                row = _owned(row, owner)
+            memories.append(row)
+        return Push(peer, memories=memories, links=[await self._link(one) for one in links])
+
     async def _link(self, item: object) -> MemoryLink | Unreadable:
         row = read_item(LinkRow, item)
         if row is None:
@@ -105,6 +122,16 @@ def checked_row(item: object) -> IncomingRow | Unreadable:
         return IncomingRow(_checked(row.memory()), row.has_provenance)
     except AiMemoryError:
         return Unreadable(row.id, INVALID)
+
+
+def _owned(row: IncomingRow, owner: str) -> IncomingRow:
+    before = row.memory.owner
+    if before == owner or row.memory.namespace == AGENTS_NAMESPACE:
+        return row
+    extra = {"agent_id": owner}
+    if before is not None:
+        extra["imported_from_agent_id"] = before
+    return replace(row, extra=extra)
 
 
 def _checked(memory: Memory) -> Memory:
