@@ -17,6 +17,8 @@ class Gossip:
     """Clocks of nodes. A clock heard from its node replaces, one heard of it only adds."""
 
     def __init__(self) -> None:
+        self.own = ""
+        """This node's id: of itself it believes nobody else."""
         self._clocks: dict[str, dict[str, int]] = {}
         self._called_at: dict[str, float] = {}
         self._relayed_at: dict[tuple[str, str], float] = {}
@@ -45,6 +47,8 @@ class Gossip:
     def told(self, cursors: Mapping[str, Mapping[str, int]]) -> None:
         """Somebody gave clocks of others."""
         for node_id, clock in cursors.items():
+            if node_id == self.own:
+                continue
             known = self._clocks.setdefault(node_id, {})
             for origin, seq in clock.items():
                 if seq > known.get(origin, 0):

@@ -137,6 +137,7 @@ class Mesh:
         """
         store = self._parts.store
         await self.here.refresh()
+        self.gossip.own = self.here.node_id
         await self.gossip.load(store)
         store.watch_log(self._news)
         self._run("mesh-ends", self._keep_ends())

@@ -84,6 +84,8 @@ class Puller:
         self._sessions: dict[str, tuple[asyncio.Task[None], frozenset[str]]] = {}
         self.counts = Pulled()
         self.lacks: dict[str, Lack] = {}
+        self._silent: dict[str, float] = {}
+        """Node id → since when it is known not to bring its entries."""
         self.truncated: dict[tuple[str, str], int] = {}
         """(address, origin) → the floor below which that peer no longer has what we lack."""
 
@@ -134,6 +136,7 @@ class Puller:
                 continue
             lane = self._choose(origin, wanted)
             if lane is not None:
+                self._silent[node_of(origin) or ""] = now
                 wanted.setdefault(lane.url, []).append(origin)
         for url, origins in wanted.items():
             task = asyncio.create_task(self._session(self._lanes[url], origins))
@@ -166,10 +169,25 @@ class Puller:
     def _due(self, origin: str, lack: Lack) -> float:
         """When to fetch: at once, unless the origin's own node is alive and may yet bring it."""
         author = node_of(origin)
-        lives = author is not None and self._gossip.called_since(
-            author, lack.since - self._options.life_seconds * _LIVE_SIGNS
+        if author is None or not self._is_bringing(author, lack.since):
+            return lack.since
+        return lack.since + GRACE_SECONDS
+
+    def _is_bringing(self, author: str, since: float) -> bool:
+        """Whether a node may be expected to bring its entries by itself.
+
+        One that we reach knows of us since our hello, and whom we have not reached yet may be it.
+        One whose entries did not come is not waited for again before it calls.
+        """
+        silent_since = self._silent.get(author)
+        if silent_since is not None and not self._gossip.called_since(author, silent_since):
+            return False
+        return self._gossip.called_since(
+            author, since - self._options.life_seconds * _LIVE_SIGNS
+        ) or any(
+            lane.reach is Reach.TRYING or (lane.reach is Reach.UP and lane.peer.node_id == author)
+            for lane in self._lanes.values()
         )
-        return lack.since + (GRACE_SECONDS if lives else 0.0)
 
     def _choose(self, origin: str, wanted: Mapping[str, Sequence[str]]) -> Lane | None:
         """Whom to ask: the author if we can, else whoever has most and is asked for least."""

@@ -88,7 +88,8 @@ class Pins:
     def node_of(self, caller: Caller) -> str:
         if caller.node_id not in self.keys:
             raise UntrustedPeerError("unknown_peer", str(caller.node_id))
-        return cast("str", caller.node_id)
+        assert caller.node_id is not None
+        return caller.node_id
 
     def key_of(self, node_id: str) -> bytes | None:
         return self.keys.get(node_id)
