@@ -8,6 +8,7 @@ from litestar import Litestar
 
 from app.api.controllers.memories import MemoriesController
 from app.api.dependencies import dependencies, make_state
+from app.api.durable import Durable
 from app.api.errors import exception_handlers
 from app.api.federation import FederationRoutes
 from app.api.gate import Gate
@@ -57,6 +58,7 @@ def create_app(
     handler = app.asgi_handler
     if MemoriesController in routes:
         handler = HotStore(handler, app)
+    handler = Durable(handler, services.federation, services.idempotency)
     if federation is not None:
         handler = FederationRoutes(handler, federation)
     app.asgi_handler = Gate(handler, options, ids.uuid4()[:8])

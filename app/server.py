@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import httpx
 import uvloop
 
+from app.api.federation import Federation
 from app.api.listener import bind, control_surface, make_server
 from app.api.options import ApiOptions
 from app.asgi import create_app
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from litestar import Litestar
 
     from app.api.listener import Server
+    from app.bootstrap.mesh import RunningMesh
     from app.bootstrap.node import Node
     from app.bootstrap.place import StorePlace
     from app.config.resolve import Resolution
@@ -146,7 +148,7 @@ async def serve(
     is_guarded = federation.has_client_certificates
     check_exposure(options, has_client_certificates=is_guarded)
     listener = _bind(options.host, options.port)
-    plan = NodePlan(options.resolution, options.place, SERVE)
+    plan = NodePlan(options.resolution, options.place, SERVE, federation=federation)
     try:
         async with run_node(plan, report) as node:
             loopback = is_loopback(options.host)
@@ -158,6 +160,7 @@ async def serve(
                 unix_socket=node.lock.control_socket,
             )
             _stop_on_signals([public, control])
+            _reload_on_signal(node.mesh)
             try:
                 async with asyncio.TaskGroup() as servers:
                     servers.create_task(control.serve())
@@ -187,7 +190,9 @@ def _application(node: Node, *, loopback: bool, has_client_certificates: bool = 
     options = api_options(
         node.plan.resolution, loopback=loopback, has_client_certificates=has_client_certificates
     )
-    return create_app(node.services, options, SystemIds())
+    mesh = node.mesh
+    federation = None if mesh is None else Federation(mesh.mesh, mesh.authenticator)
+    return create_app(node.services, options, SystemIds(), federation=federation)
 
 
 def _stop_on_signals(servers: list[Server]) -> None:
@@ -201,6 +206,20 @@ def _stop_on_signals(servers: list[Server]) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
+
+
+def _reload_on_signal(mesh: RunningMesh | None) -> None:
+    """SIGHUP: read certificates, allowlist and peers again."""
+    loop = asyncio.get_running_loop()
+    running: set[asyncio.Task[int]] = set()
+
+    def reload() -> None:
+        if mesh is not None:
+            task = loop.create_task(mesh.reloader.check(everything=True))
+            running.add(task)
+            task.add_done_callback(running.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from app.api.controllers.archive import ArchiveController, ForgetController
 from app.api.controllers.capabilities import CapabilitiesController
 from app.api.controllers.consolidation import ConsolidationController
 from app.api.controllers.entities import EntitiesController
+from app.api.controllers.federation import FederationController
 from app.api.controllers.health import HealthController
 from app.api.controllers.kg import GraphController
 from app.api.controllers.links import LinksController
@@ -55,4 +56,5 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     ModelController,
     ReembedController,
     SyncController,
+    FederationController,
 )

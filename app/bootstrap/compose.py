@@ -26,8 +26,10 @@ from app.services.contradictions import ContradictionFinder
 from app.services.disagreements import DisagreementService
 from app.services.duplicates import DuplicateService
 from app.services.entities import EntityService
+from app.services.federation import FederationService
 from app.services.graph import GraphService
 from app.services.health import HealthService
+from app.services.idempotency import IdempotencyService
 from app.services.keys import KeyDirectory
 from app.services.link_signing import KeyLinkSigner, LinkVerifier, NoLinkSigner
 from app.services.links import LinkRules, LinkService
@@ -95,13 +97,14 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
     settings = resolution.settings
     clock, ids = around.clock, around.ids
     metrics = Metrics()
+    federation = FederationService(store, metrics)
     rules = _rules(settings)
     lives, limits, archives = rules.lives, rules.limits, rules.archives
     touches = Touches(
         store, clock, Extensions(settings.ttl.short_extend_secs, settings.ttl.mid_extend_secs)
     )
     services = Services(
-        health=HealthService(store, around.embedding, federation_enabled=False),
+        health=HealthService(store, around.embedding, federation),
         metrics=metrics,
         capabilities=CapabilityService(store, metrics, around.embedding, _facts(settings, store)),
         maintenance=MaintenanceService(
@@ -135,6 +138,8 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
         namespaces=NamespaceService(store, clock, archive_deleted=archives),
         consolidation=ConsolidationService(store, clock, ids, lives, archive_deleted=archives),
         disagreements=DisagreementService(store, clock),
+        federation=federation,
+        idempotency=IdempotencyService(store, clock),
         reembed=_reembed(settings, store, around),
         sync=_sync(settings, store, clock, rules),
     )

@@ -56,6 +56,13 @@ class FederationPlan:
     """TLS of the public port."""
 
     @property
+    def is_meshed(self) -> bool:
+        """Whether this node has peers, or may be one."""
+        return (
+            bool(self.peers) or self.settings.peer_file is not None or self.has_client_certificates
+        )
+
+    @property
     def has_client_certificates(self) -> bool:
         """Whether nobody without an allowlisted certificate gets in."""
         return self.guard is not None and self.guard.admission is not None
