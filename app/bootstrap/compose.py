@@ -14,7 +14,7 @@ from app.observability.metrics import Metrics
 from app.recall.pipeline import RecallPipeline
 from app.recall.sessions import SessionRings
 from app.recall.tokens import open_token_counter
-from app.replication.v070.attestation import parse_attestation
+from app.replication.attestation import parse_attestation
 from app.replication.v070.gate import GateRules, SyncGate
 from app.services.agents import AgentService
 from app.services.archive import ArchiveService

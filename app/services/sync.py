@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from app.domain.memory import Memory
     from app.domain.sources import Clock
-    from app.replication.v070.gate import SyncGate, SyncPeer, SyncRequest
+    from app.replication.attestation import PeerScope
+    from app.replication.v070.gate import Bindings, SyncGate, SyncPeer, SyncRequest
     from app.replication.v070.wire import PushBody
     from app.services.caller import Caller
     from app.services.commands.sync import Push, Received
@@ -114,6 +115,10 @@ class SyncService:
         self.rules = rules
         self._loading: asyncio.Task[None] | None = None
 
+    def join(self, bindings: Bindings) -> None:
+        """Believe what the mesh knows of certificates and keys."""
+        self._gate.bindings = bindings
+
     # -- who sends -------------------------------------------------------------------------
 
     async def admit(self, request: SyncRequest) -> SyncPeer:
@@ -151,7 +156,15 @@ class SyncService:
             rows = _nonce_rows(peer, format_instant(self._clock.now()))
             # Over the control socket comes the owner of the file: nobody's quota.
             limits = None if peer.is_local else self.rules.limits
-            return await self.receive(push, rows=rows, limits=limits, dry_run=body.dry_run)
+            scope = self._granted(peer)
+            return await self.receive(
+                push,
+                rows=rows,
+                limits=limits,
+                dry_run=body.dry_run,
+                # Where an operator named namespaces, they hold for writes as on the mesh's lanes.
+                scope=scope if scope is not None and scope.allowed_namespaces else None,
+            )
         except Exception:
             if peer.seen is not None:
                 self._gate.nonces.forget(peer.seen)
@@ -164,14 +177,17 @@ class SyncService:
         rows: Sequence[LocalRow] = (),
         limits: QuotaLimits | None = None,
         dry_run: bool = False,
+        scope: PeerScope | None = None,
     ) -> Received:
         """Take checked items in, and `rows` of this node's own with them.
+
+        `limits` None charges nobody, `scope` None lets everything in.
 
         Raises:
             StoreUnavailableError: nothing was kept.
         """
         led = await self._store.namespaces_led_by(push.deletions) if push.deletions else ()
-        command = ReceivePush(push, self.rules.lives, limits, led, rows, dry_run)
+        command = ReceivePush(push, self.rules.lives, limits, led, rows, scope, dry_run)
         return (await self._store.submit(command)).result
 
     def _check_sizes(self, body: PushBody) -> None:
@@ -203,7 +219,8 @@ class SyncService:
         status = self._scope(peer)
         if status == "no_allowlist_default_deny":
             return SincePage((), wanted, status, since)
-        walk = _Walk(self._gate, peer, caller, status, wanted, since)
+        scope = self._granted(peer) if status == "scoped" else None
+        walk = _Walk(scope, peer, caller, wanted, since)
         while wanted and not walk.is_full:
             now = format_instant(self._clock.now())
             count = max(wanted - len(walk.shown), _READ_ROWS_MIN)
@@ -211,15 +228,19 @@ class SyncService:
             walk.take(found.memories, found.until)
             if found.until is None:
                 break
-        return walk.page()
+        return walk.page(status)
 
     def _scope(self, peer: SyncPeer) -> ScopeStatus:
         rules = self._gate.rules
         if peer.is_local:
             return "legacy_bypass"
-        if peer.name is not None and peer.name in rules.attestation.grants:
+        if self._granted(peer) is not None:
             return "scoped"
         return "legacy_bypass" if rules.sync_trust_peer else "no_allowlist_default_deny"
+
+    def _granted(self, peer: SyncPeer) -> PeerScope | None:
+        name = peer.name
+        return None if name is None else self._gate.rules.attestation.scope_of(name)
 
     async def _keep_nonce(self, peer: SyncPeer) -> None:
         await self._store.submit(_KeepRows(_nonce_rows(peer, format_instant(self._clock.now()))))
@@ -303,17 +324,16 @@ class _Walk:
 
     def __init__(
         self,
-        gate: SyncGate,
+        scope: PeerScope | None,
         peer: SyncPeer,
         caller: Caller,
-        status: ScopeStatus,
         limit: int,
         since: str | None,
     ) -> None:
-        self._gate = gate
+        """`scope` None: nothing is said of the peer, so that it is trusted or nobody."""
+        self._scope = scope
         self._peer = peer
         self._caller = caller
-        self._status = status
         self._limit = limit
         self._since = since
         self._at = None if since is None else instant_of(since)
@@ -338,9 +358,7 @@ class _Walk:
             self.read_to = canonical_instant(self._since)
 
     def _judge(self, memory: Memory) -> None:
-        if self._status == "scoped" and not self._gate.rules.attestation.may_read(
-            self._peer.name or "", memory.namespace
-        ):
+        if self._scope is not None and not self._scope.covers(memory.namespace):
             self._excluded += 1
         elif not self._may_see(memory):
             self._excluded_private += 1
@@ -348,7 +366,7 @@ class _Walk:
             self.shown.append(memory)
 
     def _may_see(self, memory: Memory) -> bool:
-        if self._status == "legacy_bypass" and self._peer.is_proven:
+        if self._scope is None and self._peer.is_proven:
             return True
         peer = self._peer.name
         return (
@@ -357,12 +375,12 @@ class _Walk:
             or (peer is not None and peer in {memory.owner, memory.inbox_target})
         )
 
-    def page(self) -> SincePage:
+    def page(self, status: ScopeStatus) -> SincePage:
         """What was found."""
         return SincePage(
             self.shown,
             self._limit,
-            self._status,
+            status,
             self._since,
             self._excluded,
             self._excluded_private,

@@ -14,6 +14,7 @@ from app.api.identity import is_control
 from app.api.request import ApiRequest
 from app.api.schemas.answers import answer
 from app.api.schemas.memory import memory_body
+from app.replication.credentials import CHAIN_HEADER, CREDENTIAL_HEADER
 from app.replication.v070.gate import SyncRequest
 from app.replication.v070.signing import (
     NONCE_HEADER,
@@ -49,6 +50,8 @@ async def _admit(request: ApiRequest, signable: bytes) -> None:
         signature=request.headers.get(SIGNATURE_HEADER),
         nonce=request.headers.get(NONCE_HEADER),
         fingerprint=client_fingerprint(request.scope),
+        credential=request.headers.get(CREDENTIAL_HEADER),
+        chain=request.headers.get(CHAIN_HEADER),
         is_local=is_control(request.scope),
     )
     request.state[_PEER] = await services_of(request).sync.admit(asked)

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 
 from app.domain.agent_id import validate_agent_id
 from app.domain.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
-from app.replication.v070.attestation import PeerAttestation
+from app.replication.attestation import PeerAttestation
 from app.replication.v070.nonces import Nonces, ReplayedNonceError
 from app.replication.v070.signing import SignatureHeaderError, parse_signature, signed_bytes
 
@@ -68,6 +68,8 @@ class SyncRequest:
     nonce: str | None
     fingerprint: str | None = None
     """SHA-256 of the client certificate, as the handshake proved it."""
+    credential: str | None = None
+    chain: str | None = None
     is_local: bool = False
     """It came over the control socket: whoever can do that can open the file."""
 
@@ -84,11 +86,15 @@ class SyncPeer:
     gone: tuple[SeenNonce, ...] = ()
 
 
-class Certificates(Protocol):
-    """Which peer shows which client certificate."""
+class Bindings(Protocol):
+    """What the mesh knows of peers: whose certificate is whose, and what vouches for a key."""
 
-    def name_of(self, fingerprint: str, /) -> str | None:
-        """The peer that a certificate is bound to."""
+    def holder_of(self, fingerprint: str, /) -> str | None:
+        """The peer that a client certificate is bound to."""
+        ...
+
+    def vouched_key(self, peer: str, credential: str, chain: str | None, /) -> Verifier | None:
+        """The key that a credential binds to a peer; None if it proves nothing here."""
         ...
 
 
@@ -104,12 +110,12 @@ class SyncGate:
         rules: GateRules,
         keys: PeerKeys | None = None,
         nonces: Nonces | None = None,
-        certificates: Certificates | None = None,
     ) -> None:
         self.rules = rules
         self.nonces = Nonces() if nonces is None else nonces
+        self.bindings: Bindings | None = None
+        """Those of the mesh, once it runs."""
         self._keys = keys
-        self._certificates = certificates
         self._bound: dict[str, str] = {}
         self._warned: set[str] = set()
 
@@ -129,7 +135,7 @@ class SyncGate:
             if bound is None and shown is None:
                 raise ForbiddenError("peer_id_header_missing", claimed=None, peer_header=None)
         peer = shown or bound
-        key = None if self._keys is None or peer is None else self._keys.public_key(peer)
+        key = None if peer is None else self._key(request, peer)
         if peer is None or key is None:
             found = self._unenrolled(request, peer)
         else:
@@ -140,10 +146,15 @@ class SyncGate:
         return replace(found, is_proven=True)
 
     def _holder(self, fingerprint: str) -> str | None:
-        known = None
-        if self._certificates is not None:
-            known = self._certificates.name_of(fingerprint)
+        known = None if self.bindings is None else self.bindings.holder_of(fingerprint)
         return known or self._bound.get(fingerprint)
+
+    def _key(self, request: SyncRequest, peer: str) -> Verifier | None:
+        if request.credential is not None and self.bindings is not None:
+            vouched = self.bindings.vouched_key(peer, request.credential, request.chain)
+            if vouched is not None:
+                return vouched
+        return None if self._keys is None else self._keys.public_key(peer)
 
     def _require_binding(self, fingerprint: str, peer: str, bound: str | None) -> None:
         if bound is None and (
@@ -176,7 +187,8 @@ class SyncGate:
                 peer_header=None,
                 note="send X-Peer-Id, or set AI_MEMORY_FED_TRUST_BODY_AGENT_ID=1",
             )
-        if not self.rules.attestation.may_send_as(peer.name, sender):
+        scope = self.rules.attestation.scope_of(peer.name)
+        if sender != peer.name and (scope is None or sender not in scope.allowed_sender_agent_ids):
             raise ForbiddenError(
                 "sender_agent_id_mismatch",
                 claimed=sender,
@@ -223,7 +235,9 @@ class SyncGate:
     def _is_unlisted(self, peer: str) -> bool:
         attestation = self.rules.attestation
         return (
-            self.rules.require_enrollment and attestation.is_set and peer not in attestation.grants
+            self.rules.require_enrollment
+            and attestation.is_configured
+            and attestation.scope_of(peer) is None
         )
 
 

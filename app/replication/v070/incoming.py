@@ -310,6 +310,14 @@ def is_decided(cells: Cells | None, *, approve: bool) -> bool:
     return cells is not None and _has_decision(cells, approve=approve)
 
 
+def namespace_of_request(cells: Cells) -> str | None:
+    """Where a pending action would act; None while only votes or decisions are known."""
+    request = cells.get("request")
+    asked = request.value if isinstance(request, Written) else None
+    found = asked.get("namespace") if isinstance(asked, dict) else None
+    return found if isinstance(found, str) else None
+
+
 def _has_decision(cells: Cells, *, approve: bool) -> bool:
     decision = cells.get("decision")
     if not isinstance(decision, Written):

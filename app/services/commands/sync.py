@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from app.domain.errors import QuotaExceededError
 from app.domain.timestamps import format_instant, parse_instant
@@ -14,6 +14,7 @@ from app.log.hlc import HLC_MAX, Stamp
 from app.log.kinds.links import link_key
 from app.log.names import Name
 from app.log.projection import life_of, project_standard, snapshot
+from app.log.registers import Written
 from app.log.state import ARCHIVED, LIVE, EntityKey
 from app.log.workspace import Workspace
 from app.replication.v070 import incoming
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from app.domain.memory import Memory, MemoryLink
     from app.log.registers import Cells
+    from app.replication.attestation import PeerScope
     from app.replication.v070.incoming import Change
     from app.replication.v070.wire import DecisionRow, PendingRow, StandardRow
     from app.services.new_memory import TierLives
@@ -90,8 +92,9 @@ class Received:
 class ReceivePush:
     """Take a push in. `limits` None charges nobody; `dry_run` only looks.
 
-    `led` are namespaces whose standards are among the deletions. `rows` are local ones that must
-    be kept with the push: a nonce that it used up, a cursor that it moves.
+    `scope` are the namespaces that the peer may write, None for all of them. `led` are namespaces
+    whose standards are among the deletions. `rows` are local ones that must be kept with the push:
+    a nonce that it used up, a cursor that it moves.
     """
 
     push: Push
@@ -99,6 +102,7 @@ class ReceivePush:
     limits: QuotaLimits | None = None
     led: Sequence[str] = ()
     rows: Sequence[LocalRow] = ()
+    scope: PeerScope | None = None
     dry_run: bool = False
 
     @property
@@ -175,6 +179,9 @@ class _Run:
             if is_ahead(memory.updated_at, self.view.now):
                 self._skip("memories", index, memory.id, "future_stamp")
                 continue
+            homes = dict.fromkeys((memory.namespace, self._home(memory.id) or memory.namespace))
+            if self._is_outside("memories", index, memory.id, *homes):
+                continue
             cells = self._work.cells(EntityKey("memory", memory.id))
             change = incoming.change_of_row(item, self.command.push.peer, cells)
             if change.status == "new" and not self._charge(index, item):
@@ -214,6 +221,8 @@ class _Run:
         for index, memory_id in enumerate(ids):
             word = life_of(self._cells("memory", memory_id) or {})
             ends = {None, LIVE, ARCHIVED} if name == "deletions" else {None, LIVE}
+            if self._is_outside(name, index, memory_id, self._home(memory_id)):
+                continue
             if word not in ends or memory_id in gone:
                 self._note(name, index, memory_id, "noop")
                 continue
@@ -241,6 +250,8 @@ class _Run:
         if found is None or found.life not in {LIVE, ARCHIVED}:
             self._skip("restores", index, memory_id, "not_found")
             return
+        if self._is_outside("restores", index, memory_id, found.memory.namespace):
+            return
         now = self.view.now
         if found.is_current(now):
             self._note("restores", index, memory_id, "noop")
@@ -256,6 +267,9 @@ class _Run:
         if is_ahead(link.created_at, self.view.now):
             self._skip("links", index, shown, "future_stamp")
             return
+        ends = (self._home(link.source_id), self._home(link.target_id))
+        if self._is_outside("links", index, shown, *ends):
+            return
         change = incoming.change_of_link(link, self.command.push.peer, self._work.cells(key))
         self._take("links", index, shown, change, (link.source_id, link.target_id))
 
@@ -268,6 +282,8 @@ class _Run:
         if any(is_ahead(one, self.view.now) for one in times):
             self._skip("pendings", index, pending.id, "future_stamp")
             return
+        if self._is_outside("pendings", index, pending.id, pending.namespace):
+            return
         cells = self._cells("pending", pending.id)
         change = incoming.change_of_pending(pending, self.command.push.peer, cells)
         self._take("pendings", index, pending.id, change, ())
@@ -278,6 +294,9 @@ class _Run:
             self._skip(name, index, decision.id, decision.code)
             return
         cells = self._cells("pending", decision.id)
+        home = None if cells is None else incoming.namespace_of_request(cells)
+        if self._is_outside(name, index, decision.id, home):
+            return
         if incoming.is_decided(cells, approve=decision.approved):
             self._note(name, index, decision.id, "noop")
             return
@@ -296,11 +315,15 @@ class _Run:
         if is_ahead(standard.updated_at, self.view.now):
             self._skip("namespace_meta", index, namespace, "future_stamp")
             return
+        if self._is_outside("namespace_meta", index, namespace, namespace):
+            return
         cells = self._cells("standard", namespace)
         change = incoming.change_of_standard(standard, self.command.push.peer, cells)
         self._take("namespace_meta", index, namespace, change, (standard.standard_id,))
 
     def _clear(self, index: int, namespace: str) -> None:
+        if self._is_outside("namespace_meta_clears", index, namespace, namespace):
+            return
         cells = self._cells("standard", namespace)
         bound = None if cells is None else project_standard(namespace, cells)
         peer = self.command.push.peer
@@ -315,6 +338,19 @@ class _Run:
 
     def _cells(self, kind: str, key: str) -> Cells | None:
         return self._work.cells(EntityKey(kind, key))
+
+    def _home(self, memory_id: str) -> str | None:
+        """The namespace of a memory; None of one that is not known."""
+        name = (self._cells("memory", memory_id) or {}).get("name")
+        return cast("list[str]", name.value)[0] if isinstance(name, Written) else None
+
+    def _is_outside(self, name: str, index: int, shown: str, *homes: str | None) -> bool:
+        """Skip what speaks of a namespace that the peer may not write, or of an unknown one."""
+        scope = self.command.scope
+        if scope is None or all(home is not None and scope.covers(home) for home in homes):
+            return False
+        self._skip(name, index, shown, "namespace_not_allowed")
+        return True
 
     def _take(
         self, name: str, index: int, shown: str, change: Change, entity_ids: tuple[str, ...]

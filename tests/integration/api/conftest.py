@@ -37,8 +37,10 @@ from app.services.disagreements import DisagreementService
 from app.services.duplicates import DuplicateService
 from app.services.embedding_state import EmbeddingState
 from app.services.entities import EntityService
+from app.services.federation import FederationService
 from app.services.graph import GraphService
 from app.services.health import HealthService
+from app.services.idempotency import IdempotencyService
 from app.services.keys import KeyDirectory
 from app.services.link_signing import LinkVerifier, NoLinkSigner
 from app.services.links import LinkRules, LinkService
@@ -135,6 +137,7 @@ class HostTable:
 def make_services(store: Store, clock: MovableClock, touches: Touches) -> Services:
     """Every service over one store, as the composition root builds them, without an embedder."""
     metrics = Metrics()
+    federation = FederationService(store, metrics)
     facts = CapabilityFacts(
         version="0.7.0",
         tier="keyword",
@@ -143,7 +146,7 @@ def make_services(store: Store, clock: MovableClock, touches: Touches) -> Servic
         kg_backend="cte",
     )
     return Services(
-        health=HealthService(store, EmbeddingState, federation_enabled=False),
+        health=HealthService(store, EmbeddingState, federation),
         metrics=metrics,
         capabilities=CapabilityService(store, metrics, EmbeddingState, facts),
         maintenance=MaintenanceService(
@@ -181,6 +184,8 @@ def make_services(store: Store, clock: MovableClock, touches: Touches) -> Servic
         consolidation=ConsolidationService(store, clock, RandomIds(), TierLives()),
         disagreements=DisagreementService(store, clock),
         sync=make_sync(store, clock),
+        federation=federation,
+        idempotency=IdempotencyService(store, clock),
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from litestar.testing import AsyncTestClient
 
 from app.asgi import create_app
-from app.replication.v070.attestation import parse_attestation
+from app.replication.attestation import parse_attestation
 from app.replication.v070.gate import GateRules
 from tests.integration.api.conftest import HOME_OPTIONS, RandomIds, make_sync
 from tests.integration.api.sync_peer import ID, PEER, pushed, row, since
@@ -162,9 +162,10 @@ async def test_a_grant_that_cannot_be_read_grants_nothing(make_wire, text):
 
 async def test_a_peer_gets_what_its_namespaces_hold(make_wire):
     granted = '{"host:old-node": {"allowed_namespaces": ["work", "team/*", "deep/**"]}}'
+    free = await make_wire()
     wire = await make_wire(GateRules(attestation=parse_attestation(granted)))
     places = ["work", "work/inner", "team/a", "team/a/b", "deep/a/b", "home"]
-    await pushed(wire, *(at(n, namespace=place) for n, place in enumerate(places)))
+    await pushed(free, *(at(n, namespace=place) for n, place in enumerate(places)))
     reply = await wire.get("/api/v1/sync/since", headers={"x-peer-id": PEER})
     answer = reply.json()
     assert [one["namespace"] for one in answer["memories"]] == ["work", "team/a", "deep/a/b"]
@@ -176,14 +177,15 @@ async def test_a_peer_gets_what_its_namespaces_hold(make_wire):
 async def test_hidden_rows_do_not_stop_a_cursor(make_wire):
     """The original answers an empty page of them, and the puller asks for it for ever."""
     granted = '{"host:old-node": {"allowed_namespaces": ["work"]}}'
+    free = await make_wire()
     wire = await make_wire(GateRules(attestation=parse_attestation(granted)))
     hidden = [at(n // 4, number=n, namespace="home") for n in range(10, 60)]
-    await pushed(wire, *hidden, at(30, number=90))
+    await pushed(free, *hidden, at(30, number=90))
     headers = {"x-peer-id": PEER}
     reply = await wire.get("/api/v1/sync/since", params={"limit": 5}, headers=headers)
     assert ids(reply.json()) == [ID.format(90)]
     assert reply.json()["excluded_for_scope"] == 50
-    await pushed(wire, at(40, number=91, namespace="home"))
+    await pushed(free, at(40, number=91, namespace="home"))
     reply = await wire.get(
         "/api/v1/sync/since", params={"since": "2026-06-01T10:00:31Z"}, headers=headers
     )

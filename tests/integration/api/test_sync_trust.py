@@ -11,7 +11,7 @@ from litestar.testing import AsyncTestClient
 from app.api.client_certificates import CERTIFICATE_MARK
 from app.asgi import create_app
 from app.domain.memory import MemoryLink
-from app.replication.v070.attestation import parse_attestation
+from app.replication.attestation import parse_attestation
 from app.replication.v070.gate import GateRules
 from app.replication.v070.signing import pull_text, signed_bytes
 from app.services.keys import KeyDirectory
@@ -284,3 +284,34 @@ async def test_a_signature_over_a_link(make_wire, keys, store):
     shown = (await wire.get("/api/v1/links/m-1")).json()["links"]
     levels = {one["relation"]: one["attest_level"] for one in shown}
     assert levels == {"related_to": "peer_attested", "contradicts": "unsigned"}
+
+
+async def test_namespaces_hold_for_pushes_where_an_operator_named_them(make_wire, store):
+    granted = '{"host:old-node": {"allowed_namespaces": ["work"]}}'
+    free = await make_wire(enrolled=False)
+    await push(free, row(1), row(2, namespace="home"), row(3, namespace="home", title="x"))
+    wire = await make_wire(enrolled=False, attestation=parse_attestation(granted))
+    link = {"source_id": row(1)["id"], "target_id": row(2)["id"], "relation": "related_to"}
+    meta = {"standard_id": row(1)["id"], "updated_at": row(1)["updated_at"]}
+    later = "2026-06-02T00:00:00Z"
+    reply = await push(
+        wire,
+        row(1, content="edited", updated_at=later),
+        row(2, content="edited", updated_at=later),
+        row(2, namespace="work", updated_at=later),
+        row(1, namespace="home", updated_at=later),
+        deletions=[row(2)["id"], "unknown"],
+        archives=[row(2)["id"]],
+        restores=[row(3)["id"]],
+        links=[{**link, "created_at": row(1)["created_at"]}],
+        namespace_meta=[{**meta, "namespace": "home"}, {**meta, "namespace": "work"}],
+        namespace_meta_clears=["home"],
+        pending_decisions=[{"id": "p-1", "approved": True, "decider": "ai:ann"}],
+    )
+    answer = reply.json()
+    refused = [one for one in answer["results"] if one["status"] == "skipped"]
+    assert {one["code"] for one in refused} == {"namespace_not_allowed"}
+    assert (answer["applied"], answer["namespace_meta_applied"]) == (1, 1)
+    assert answer["skipped"] == len(refused) == 11
+    untouched = await store.snapshot(row(2)["id"])
+    assert (untouched.memory.namespace, untouched.memory.content) == ("home", "text 2")
