@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from litestar.enums import HttpMethod, ScopeType
 
-from app.api.auth import MISSING_KEY, has_key, is_exempt
+from app.api.auth import MISSING_KEY, SYNC_PREFIX, has_key, is_exempt
 from app.api.errors import REQUEST_ID, encode, envelope
 from app.api.identity import is_control
 from app.api.limits import BodyLimit
@@ -80,6 +80,8 @@ class Gate:
 
     def _body_bytes_max(self, scope: HTTPScope) -> int:
         options = self._options
+        if scope["path"].startswith(SYNC_PREFIX):
+            return options.sync_body_bytes_max
         is_peers = scope["path"].startswith(FED_PREFIX)
         return options.federation_body_bytes_max if is_peers else options.body_bytes_max
 

@@ -29,6 +29,7 @@ from app.api.controllers.recall import RecallController
 from app.api.controllers.reembed import ReembedController
 from app.api.controllers.search import SearchController
 from app.api.controllers.subscriptions import SubscriptionsController
+from app.api.controllers.sync import SyncController
 
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     HealthController,
@@ -54,5 +55,6 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     QuotasController,
     ModelController,
     ReembedController,
+    SyncController,
     FederationController,
 )

@@ -28,6 +28,7 @@ from app.services.quotas import QuotaService
 from app.services.recall import RecallService
 from app.services.reembed import ReembedService
 from app.services.subscriptions import SubscriptionService
+from app.services.sync import SyncService
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Services:
     namespaces: NamespaceService
     consolidation: ConsolidationService
     disagreements: DisagreementService
+    sync: SyncService
     federation: FederationService
     idempotency: IdempotencyService
     reembed: ReembedService | None = None

@@ -38,6 +38,7 @@ from app.store.sql.memories import MemoryReads
 from app.store.sql.namespaces import NamespaceReads
 from app.store.sql.records import RecordReads
 from app.store.sql.statistics import StatisticsReads
+from app.store.sql.sync import SyncReads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -279,6 +280,7 @@ class Store(
     NamespaceReads,
     RecordReads,
     StatisticsReads,
+    SyncReads,
     Replica,
 ):
     """A store. Reads never wait for the writer."""
