@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from app.bootstrap.files import StoreFacts
 from app.store.postgres import digests, schema
 from app.store.postgres.adapter import PostgresStore
+from app.store.postgres.adoption import Adoption
 from app.store.postgres.catalogue import Catalogue, create_graph, read_catalogue
 from app.store.postgres.connection import PostgresOptions, Preamble, connect, transaction
 from app.store.postgres.errors import explaining
@@ -75,7 +76,12 @@ def open_on_server(
         StoreUnavailableError: no server takes writes now.
     """
     reached = postgres_options(settings, address)
-    schema.migrate(reached.url, lambda sentence: report(sentence, 0, 0), dim=options.dim or None)
+    schema.migrate(
+        reached.url,
+        lambda sentence: report(sentence, 0, 0),
+        dim=options.dim or None,
+        adoption=Adoption(report, index_texts=options.index_texts),
+    )
     return PostgresStore(
         WriteOptions(
             reached,
@@ -98,7 +104,7 @@ def look_at_server(address: str) -> StoreFacts:
         StoreOpenError, StoreUnavailableError: the server cannot be reached or refuses us.
     """
     status = schema.inspect(PostgresUrl.parse(address)).status
-    usable = {SchemaKind.EMPTY, SchemaKind.OURS}
+    usable = {SchemaKind.EMPTY, SchemaKind.OURS, SchemaKind.V57_FOREIGN}
     problem = None if status.kind in usable else status.detail or f"the store is {status.kind}"
     return StoreFacts(status.kind.value, status.version, problem)
 
@@ -123,9 +129,16 @@ def scrub_server(address: str, report: Callable[[str, int, int], None]) -> Scrub
 
 
 def initialise(
-    address: str, dim: int | None, report: Callable[[str, int, int], None], *, force: bool
+    address: str,
+    dim: int | None,
+    report: Callable[[str, int, int], None],
+    *,
+    force: bool,
+    index_texts: bool,
 ) -> Initialised:
     """Make a store, or bring one to this version's schema and to vectors of `dim` dimensions.
+
+    A database of v0.7.0 is adopted.
 
     Raises:
         InvalidInputError: the address cannot be read, or there is no such dimension.
@@ -133,10 +146,14 @@ def initialise(
         StoreUnavailableError: no server takes writes now.
     """
     url = PostgresUrl.parse(address)
-    before = schema.inspect(url).dim
-    # Before there is a column, the dimension is that of the new one.
+    before = schema.inspect(url)
+    # Before there is a column of ours, the dimension is that of the new one.
+    is_new = before.dim is None or before.status.kind is SchemaKind.V57_FOREIGN
     found = schema.migrate(
-        url, lambda sentence: report(sentence, 0, 0), dim=dim if before is None else None
+        url,
+        lambda sentence: report(sentence, 0, 0),
+        dim=dim if is_new else None,
+        adoption=Adoption(report, index_texts=index_texts),
     )
     changed = dim is not None and schema.change_dimension(url, dim, force=force)
     return Initialised(

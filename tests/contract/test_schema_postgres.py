@@ -64,8 +64,8 @@ def catalogue(ask, url: str, name: str = "public") -> dict[str, list[tuple[str, 
     return found
 
 
-def migrate(url: str, **chosen: int) -> schema.Found:
-    return schema.migrate(PostgresUrl.parse(url), silent, **chosen)
+def migrate(url: str, dim: int | None = None) -> schema.Found:
+    return schema.migrate(PostgresUrl.parse(url), silent, dim=dim)
 
 
 def inspect(url: str) -> schema.Found:
@@ -277,6 +277,11 @@ def newer_revision(url: str, ask) -> None:
 
 
 def made_by_v070(url: str, ask) -> None:
+    for statement in script(REVISIONS[0], "postgresql"):
+        ask(url, statement)
+
+
+def revision_missing(url: str, ask) -> None:
     migrate(url)
     ask(url, "DROP TABLE alembic_version")
 
@@ -301,7 +306,8 @@ def in_the_way(url: str, ask) -> None:
         (lambda url, ask: with_version(url, ask, 54), "older", "version 54"),
         (lambda url, ask: with_version(url, ask, 58), "newer", "version 58"),
         (newer_revision, "newer", "0999_later"),
-        (made_by_v070, "v57_foreign", "written by ai-memory v0.7.0"),
+        (made_by_v070, "v57_foreign", r"written by ai-memory v0\.7\.0: open it once"),
+        (revision_missing, "damaged", "the schema revision is missing"),
         (table_missing, "damaged", "log_entries"),
         (memories_missing, "damaged", "memories"),
         (in_the_way, "not_a_database", "another program's"),

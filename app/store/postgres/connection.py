@@ -85,6 +85,16 @@ class Preamble:
         )
 
     @classmethod
+    def looking(cls, options: PostgresOptions) -> Preamble:
+        """Read only; each statement sees what another node's migration left that it waited for."""
+        return cls.of(
+            "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY",
+            options.url,
+            options.statement_timeout_ms,
+            options.lock_timeout_ms,
+        )
+
+    @classmethod
     def writing(cls, options: PostgresOptions) -> Preamble:
         """A batch of the writer: it sees what others committed between its statements."""
         return cls.of(

@@ -103,7 +103,7 @@ class PostgresReader:
 
 
 class PostgresChanges(PostgresReader):
-    """What of `port.Transaction` does not ask who writes."""
+    """See `port.Changes`."""
 
     def __init__(self, connection: psycopg.Connection, url: PostgresUrl) -> None:
         super().__init__(connection)

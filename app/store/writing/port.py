@@ -24,8 +24,8 @@ class Reader(Protocol):
         ...
 
 
-class Transaction(Reader, Protocol):
-    """An open transaction.
+class Changes(Reader, Protocol):
+    """An open transaction, whoever writes in it.
 
     A driver's error may pass through (`Transactions.begin` gives it its meaning), unless the
     transaction cannot go on after it: then it is a `BatchError` at once, so that no job is blamed.
@@ -35,20 +35,24 @@ class Transaction(Reader, Protocol):
         """Write all rows, in order, in as few statements as fit; none is no statement."""
         ...
 
-    def resume(self, known: Chain) -> Chain:
-        """The committed end of the own log as this transaction sees it.
-
-        Asked once, when what the batch needs has been read. Where several nodes write, it also
-        makes sure that this one still owns its origin.
-        """
-        ...
-
     def add_to_digests(self, deltas: Mapping[int, bytes]) -> None:
         """Count a batch's changes, bucket → what it adds."""
         ...
 
     def note_rewritten(self, ids: Sequence[str]) -> None:
         """Live memories whose indexed text is about to be replaced or removed."""
+        ...
+
+
+class Transaction(Changes, Protocol):
+    """A transaction that appends to the own log."""
+
+    def resume(self, known: Chain) -> Chain:
+        """The committed end of the own log as this transaction sees it.
+
+        Asked once, when what the batch needs has been read. Where several nodes write, it also
+        makes sure that this one still owns its origin.
+        """
         ...
 
 
