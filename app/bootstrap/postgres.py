@@ -10,7 +10,8 @@ from app.bootstrap.files import StoreFacts
 from app.store.postgres import digests, schema
 from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.adoption import Adoption
-from app.store.postgres.catalogue import Catalogue, create_graph, read_catalogue
+from app.store.postgres.age import create_graph, ensure_age
+from app.store.postgres.catalogue import Catalogue, read_catalogue
 from app.store.postgres.connection import PostgresOptions, Preamble, connect, transaction
 from app.store.postgres.errors import explaining
 from app.store.postgres.identity import NodeFile
@@ -82,6 +83,7 @@ def open_on_server(
         dim=options.dim or None,
         adoption=Adoption(report, index_texts=options.index_texts),
     )
+    ensure_age(reached.url)
     return PostgresStore(
         WriteOptions(
             reached,
@@ -155,6 +157,7 @@ def initialise(
         dim=dim if is_new else None,
         adoption=Adoption(report, index_texts=index_texts),
     )
+    ensure_age(url)
     changed = dim is not None and schema.change_dimension(url, dim, force=force)
     return Initialised(
         str(url),

@@ -135,7 +135,10 @@ def recall(capabilities: Mapping[str, Json]) -> Section:
 
 def abilities(capabilities: Mapping[str, Json]) -> Section:
     """What the node says it can do."""
-    names = ("version", "schema_version", "storage_backend", "db_schema_version", "kg_backend")
+    names = (
+        *("version", "schema_version", "storage_backend", "db_schema_version"),
+        *("kg_backend", "kg_backend_reason"),
+    )
     facts = [(name, str(capabilities[name])) for name in names if name in capabilities]
     return Section("Capabilities", Severity.INFO, facts)
 

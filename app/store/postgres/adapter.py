@@ -10,7 +10,7 @@ import numpy as np
 from typing_extensions import override
 
 from app.domain.errors import StoreUnavailableError
-from app.store.postgres import catalogue
+from app.store.postgres.age import look_for_age
 from app.store.postgres.backlog import unembedded, waiting
 from app.store.postgres.collection import Collection
 from app.store.postgres.errors import RETRY_AFTER_SECONDS
@@ -76,7 +76,7 @@ class PostgresStore(PostgresWrites):
         self._conditions = KnownConditions(self._readers.compiled)
         connection = options.connection
         self._graph = GraphReads(self._readers, connection.url.schema, graph_use)
-        self._follower = GraphFollower(connection, self._readers.run_here(catalogue.kg_backend))
+        self._follower = GraphFollower(connection, self._readers.run_here(look_for_age))
         self._following = asyncio.Lock()
 
     @override
@@ -164,7 +164,13 @@ class PostgresStore(PostgresWrites):
     @override
     def graph_backend(self) -> GraphBackend:
         """Whether the database has Apache AGE, by the last look."""
-        return self._follower.backend
+        return self._follower.state.backend
+
+    @property
+    @override
+    def graph_reason(self) -> str | None:
+        """Why Apache AGE is not used, by the last look."""
+        return self._follower.state.reason
 
     @override
     async def links_within(

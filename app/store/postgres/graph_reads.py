@@ -42,14 +42,13 @@ _GRAPH_ROWS_MAX: Final = 100_000
 _IN_STEP: Final = (
     b"SELECT NOT EXISTS (SELECT 1 FROM log_origins AS o LEFT JOIN graph_cursors AS c"
     b" ON c.origin_no = o.origin_no AND c.graph ="
-    b" (SELECT graphid::bigint FROM ag_catalog.ag_graph WHERE name = %s)"
+    b" (SELECT oid::bigint FROM pg_namespace WHERE nspname = %s)"
     b" WHERE c.seq IS NULL OR c.seq < o.head_seq)"
     b" AND NOT EXISTS (SELECT 1 FROM graph_waiting AS w WHERE NOT EXISTS ("
     b"SELECT 1 FROM log_quarantine AS q WHERE q.origin = w.origin AND q.seq = w.seq"
     b" AND q.retry_at IS NOT NULL))"
     b" AND %s >= (SELECT coalesce(sum(t.reltuples), 0) FROM pg_class AS t"
-    b" JOIN ag_catalog.ag_graph AS g ON t.relnamespace = g.namespace"
-    b" WHERE t.relkind = 'r' AND g.name = %s)"
+    b" JOIN pg_namespace AS g ON t.relnamespace = g.oid WHERE t.relkind = 'r' AND g.nspname = %s)"
 )
 
 
