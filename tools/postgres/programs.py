@@ -22,9 +22,10 @@ _NEEDED = ("vector", "age")
 
 @dataclass(frozen=True)
 class Programs:
-    """A folder with `initdb` and `postgres` of one version."""
+    """A folder with `initdb` and `postgres` of one release."""
 
     folder: Path
+    release: Release
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
@@ -40,8 +41,8 @@ def find_programs(say: Callable[[str], None]) -> Programs:
     for folder in _installed(release):
         if _is_suitable(folder, release):
             say(f"using {folder}")
-            return Programs(folder)
-    return Programs(ensure_tree(release, say) / release.programs)
+            return Programs(folder, release)
+    return Programs(ensure_tree(release, say) / release.programs, release)
 
 
 def _installed(release: Release) -> Iterator[Path]:

@@ -20,6 +20,8 @@ class Release:
 
     major: int
     suite: str
+    preloaded: str
+    """Libraries that the server loads at its start. AGE 1.5 spoils databases without it then."""
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -33,8 +35,8 @@ class Release:
         return Path(f"usr/lib/postgresql/{self.major}/bin")
 
 
-USUAL: Final = Release(18, "forky")
-OLDER: Final = Release(17, "trixie")
+USUAL: Final = Release(18, "forky", preloaded="age")
+OLDER: Final = Release(17, "trixie", preloaded="")
 _KNOWN: Final = {str(one.major): one for one in (USUAL, OLDER)}
 
 
