@@ -105,6 +105,8 @@ class PostgresReader:
 class PostgresChanges(PostgresReader):
     """What of `port.Transaction` does not ask who writes."""
 
+    is_shared: Final = True
+
     def __init__(self, connection: psycopg.Connection, url: PostgresUrl) -> None:
         super().__init__(connection)
         self._url = url
