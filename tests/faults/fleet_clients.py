@@ -54,6 +54,8 @@ class Row:
     title: str
     contents: Contents
     memory_id: str | None
+    place: int = 0
+    """Among those that can be asked for."""
 
     @property
     def is_known(self) -> bool:
@@ -71,6 +73,8 @@ class FleetClient:
     outages: Outages
     seed: int
     rows: dict[str, Row] = field(default_factory=dict)
+    known: list[Row] = field(default_factory=list)
+    """Those of them that can be asked for."""
     links: set[tuple[str, str]] = field(default_factory=set)
     acknowledged: int = 0
     reads: int = 0
@@ -103,28 +107,23 @@ class FleetClient:
                 found.append(f"{self.name}: {title!r} is {content!r:.60}, not {allowed!r:.120}")
         return found
 
-    @property
-    def known(self) -> list[Row]:
-        return [row for row in self.rows.values() if row.is_known]
-
     # -- one request -----------------------------------------------------------------------
 
     def _step(self) -> None:
-        known = self.known
-        kind = self._chance.choice(KINDS) if len(known) > 1 else "store"
+        kind = self._chance.choice(KINDS) if len(self.known) > 1 else "store"
         match kind:
             case "store":
                 self._store(1)
             case "bulk":
                 self._store(BULK_ROWS)
             case "update":
-                self._update(self._chance.choice(known))
+                self._update(self._any())
             case "delete":
-                self._delete(self._chance.choice(known))
+                self._delete(self._any())
             case "link":
-                self._link(*self._chance.sample(known, 2))
+                self._link(self._any(), self._any())
             case "get" | "search" | "recall":
-                self._read(kind, self._chance.choice(known))
+                self._read(kind, self._any())
             case "change common":
                 self._change_common()
             case "merge common":
@@ -133,6 +132,20 @@ class FleetClient:
                 self._link_common()
             case _:
                 self._contest()
+
+    def _any(self) -> Row:
+        return self._chance.choice(self.known)
+
+    def _learn(self, row: Row) -> None:
+        row.place = len(self.known)
+        self.known.append(row)
+
+    def _forget(self, row: Row) -> None:
+        """Leave it alone from now on."""
+        last = self.known.pop()
+        if last is not row:
+            self.known[row.place] = last
+            last.place = row.place
 
     def _store(self, count: int) -> None:
         new = [self._new_row() for _ in range(count)]
@@ -151,6 +164,7 @@ class FleetClient:
             title, content = row["title"], row["content"]
             if isinstance(reply, Reply):
                 self.rows[title] = Row(title, (content,), str(ids[place]))
+                self._learn(self.rows[title])
             elif reply is Lost.IN_DOUBT:
                 self.rows[title] = Row(title, (content, None), None)
 
@@ -170,8 +184,12 @@ class FleetClient:
                 row.contents = (wanted,)
             else:
                 self.wrong.append(f"{what}: {reply.text}")
+        if not row.is_known:
+            self._forget(row)
 
     def _link(self, source: Row, target: Row) -> None:
+        if source is target:
+            return
         pair = (str(source.memory_id), str(target.memory_id))
         reply = self._ask("POST", "/links", _link_body(pair))
         if isinstance(reply, Reply):
@@ -268,7 +286,8 @@ class FleetClient:
         except (OSError, http.client.HTTPException) as error:
             self._open.pop(port).close()
             return self._failed(port, begun, Lost.IN_DOUBT, repr(error))
-        if any(word in reply.text for word in UNTOLD):
+        refusals = str((reply.body.get("error"), reply.body.get("errors")))
+        if any(word in refusals for word in UNTOLD):
             self.wrong.append(f"{method} {path}: {reply.text}")
         # A bulk is answered row by row.
         if reply.status == http.client.SERVICE_UNAVAILABLE or ROW_UNAVAILABLE in reply.text:

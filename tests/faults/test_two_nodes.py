@@ -41,7 +41,7 @@ def make_fleet(
             address = f"{url}&options={quote(f'-csearch_path={schema}')}"
             nodes = [server_node(tmp_path / f"{schema}-{one}", address) for one in range(count)]
             groups.append(Group(url, nodes, schema, chance))
-        fleet = Fleet(groups, postgres_cluster.halt, postgres_cluster.start, progress, Random(seed))
+        fleet = Fleet(groups, postgres_cluster, progress, chance)
         made.append(fleet)
         return fleet
 
