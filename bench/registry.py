@@ -20,6 +20,7 @@ MODULES = {
     "text-leg": "bench.textleg",
     "fusion": "bench.fusion",
     "graph": "bench.graph",
+    "row-bytes": "bench.row_bytes",
 }
 
 
