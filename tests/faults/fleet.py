@@ -13,7 +13,6 @@ from typing import Final
 
 import httpx
 import psycopg
-from typing_extensions import override
 
 from app.cli.exit_codes import ExitCode
 from app.log.entry import GENESIS_HASH, chain_hash
@@ -42,21 +41,9 @@ _VOLATILE: Final = ("access_count", "last_accessed_at", "expires_at", "score")
 Rows = Mapping[str, Mapping[str, object]]
 
 
-class ServerNode(Node):
-    """A node whose store is at the address in its environment."""
-
-    @override
-    def command(self, *words: str) -> list[str]:
-        (self.folder / "config.toml").write_text(self.config, encoding="utf-8")
-        plain = super().command(*words)
-        place = plain.index("--db")
-        return plain[:place] + plain[place + 2 :]
-
-
-def server_node(folder: Path, url: str) -> ServerNode:
-    folder.mkdir(parents=True, exist_ok=True)
-    config = f'db = "{folder / "node.db"}"\n' + SERVE_CONFIG.format(tier="keyword")
-    return ServerNode(folder, config, environment={"AI_MEMORY_STORE_URL": url})
+def server_node(folder: Path, url: str) -> Node:
+    """A node at the keyword tier on a server's store; not started yet."""
+    return Node(folder, SERVE_CONFIG.format(tier="keyword"), store_url=url)
 
 
 @dataclass
@@ -64,7 +51,7 @@ class Group:
     """The nodes of one store, and their clients."""
 
     url: str
-    nodes: Sequence[ServerNode]
+    nodes: Sequence[Node]
     schema: str
     chance: Random
     common: CommonRows = field(default_factory=CommonRows)
@@ -182,7 +169,7 @@ class Group:
         done = subprocess.run(
             node.command("doctor", "--scrub"),
             cwd=REPOSITORY,
-            env=own_environment(node.folder, node.environment),
+            env=own_environment(node.folder, {"AI_MEMORY_STORE_URL": node.store_url}),
             capture_output=True,
             text=True,
             check=False,
@@ -219,7 +206,7 @@ class Fleet:
         self._deadlocks_before = self._deadlocks()
 
     @property
-    def nodes(self) -> list[ServerNode]:
+    def nodes(self) -> list[Node]:
         return [node for group in self.groups for node in group.nodes]
 
     @property
