@@ -20,6 +20,8 @@ MODULES = {
     "text-leg": "bench.textleg",
     "fusion": "bench.fusion",
     "graph": "bench.graph",
+    "shared-schema": "bench.load.shared_schema",
+    "row-bytes": "bench.row_bytes",
 }
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.node import own_environment
+from tools.postgres.cluster import Cluster
+from tools.postgres.programs import find_programs
+from tools.postgres.release import OLDER
 
 REPOSITORY = Path(__file__).parents[2]
 TAIL = "&options=-csearch_path%3D"
@@ -95,3 +98,20 @@ def test_the_dimension_is_no_matter_of_a_file(schema_init, tmp_path: Path) -> No
     assert refused.returncode == 1
     assert "for a PostgreSQL store" in refused.stderr
     assert not (tmp_path / "x.db").exists()
+
+
+def test_an_age_that_is_loaded_and_not_created_is_no_obstacle_or_is_named(schema_init, ask) -> None:
+    """AGE before 1.6 fails there whenever a table is rewritten."""
+    programs = find_programs(lambda _: None)
+    cluster = Cluster.create(programs)
+    try:
+        cluster.start({"shared_preload_libraries": "age"})
+        if programs.release is OLDER:
+            refused = schema_init("--store-url", cluster.url())
+            assert refused.returncode != 0
+            assert "CREATE EXTENSION age; in this database" in refused.stderr
+            ask(cluster.url(), "CREATE EXTENSION age")
+        done = schema_init("--store-url", cluster.url())
+        assert done.returncode == 0, done.stderr
+    finally:
+        cluster.stop()

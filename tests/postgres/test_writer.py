@@ -18,6 +18,8 @@ from app.log.digest import BUCKETS, EMPTY
 from app.log.entry import GENESIS_HASH, Draft, seal
 from app.log.epochs import EpochReason
 from app.log.hlc import pack
+from app.services.caller import Caller
+from app.services.commands.memories import Changes, StoreMemory, UpdateMemory
 from app.store.postgres import schema
 from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.connection import PostgresOptions
@@ -25,7 +27,7 @@ from app.store.postgres.identity import NodeFile
 from app.store.postgres.transactions import REST_SECONDS
 from app.store.postgres.url import PostgresUrl
 from app.store.postgres.writes import WriteOptions
-from app.store.protocol import Receipt, View
+from app.store.protocol import QuotaLimits, Receipt, View
 from app.store.sql.filters import MemoryFilter
 from app.store.writing.statements import Query
 from tests.contract.store.conftest import (
@@ -45,6 +47,7 @@ from tools.postgres.cluster import Cluster
 
 EVERYTHING = MemoryFilter(now=format_instant(START))
 PEER = "00112233445566aa.1"
+UNLIMITED = QuotaLimits(None, None, None)
 NOW_MS = int(START.timestamp() * 1000)
 END_OTHERS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
@@ -138,6 +141,41 @@ async def test_nodes_that_change_the_same_rows_lose_nothing(nodes: Nodes):
         # A change sees what was committed before it, whoever wrote it: only the last keys stand.
         assert found.version == 21
     assert await is_sound(two[0])
+
+
+async def test_batches_that_meet_on_rows_and_names_wait_and_never_lock_each_other_out(
+    nodes: Nodes, ask: Ask
+):
+    """A deadlock would be dissolved and tried again, but each costs the server a second."""
+    two = [nodes.start(), nodes.start()]
+    ids = [f"m{number}" for number in range(8)]
+    owner = Caller("alice")
+    await put(two[0], *ids)
+    for step in range(40):
+        by_name = [
+            StoreMemory(
+                memory(f"new {step} {one}", title=f"title of {one}", content=f"{step}"),
+                owner,
+                "merge",
+                UNLIMITED,
+                text_key=None,
+            )
+            for one in ids
+        ]
+        by_id = [
+            UpdateMemory(one, Changes(content=f"{step} by id"), owner) for one in reversed(ids)
+        ]
+        # Both nodes send both, so that batches meet whatever each holds first.
+        answers = await asyncio.gather(
+            two[step % 2].submit_all([*by_name]),
+            two[1 - step % 2].submit_all([*by_id]),
+        )
+        for answer in (one for many in answers for one in many):
+            assert isinstance(answer, Receipt), answer
+    for node in two:
+        await nodes.stop(node)  # a connection that ends tells its counts
+    found = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    assert ask(nodes.url, found) == [(0,)]
 
 
 async def test_a_batch_that_failed_costs_later_ones_nothing(nodes: Nodes):

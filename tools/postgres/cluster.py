@@ -81,7 +81,7 @@ class Cluster:
             "listen_addresses": HOST,
             "port": str(self.port),
             "unix_socket_directories": str(self.home),
-            "shared_preload_libraries": "age",
+            "shared_preload_libraries": self._programs.release.preloaded,
             "max_connections": "200",
             "fsync": "off",  # what a test writes need not outlive the machine
             **(settings or {}),

@@ -130,16 +130,21 @@ class GraphReads:
         self, connection: psycopg.Connection, source_id: str, target_id: str, depth: int
     ) -> set[tuple[str, ...]] | None:
         """Node by node; a pattern never takes an edge twice, but may a node."""
+        # AGE before 1.6 knows no list comprehension. Beyond the end of a way there is null.
+        ids = ", ".join(f"way[{place}].id" for place in range(depth + 1))
         found = self._cypher(
             connection,
             f"MATCH p = (a:{VERTEX_LABEL})-[*1..{depth}]-(b:{VERTEX_LABEL})"
-            " WHERE a.id = $source AND b.id = $target RETURN [n IN nodes(p) | n.id]",
+            f" WHERE a.id = $source AND b.id = $target WITH nodes(p) AS way RETURN [{ids}]",
             {"source": source_id, "target": target_id},
             _PATHS_MAX,
         )
         if found is None:
             return None
-        ways = {tuple(one) for one in cast("list[list[str]]", found)}
+        ways = {
+            tuple(one for one in way if one is not None)
+            for way in cast("list[list[str | None]]", found)
+        }
         return {way for way in ways if len(set(way)) == len(way)}
 
     def _cypher(

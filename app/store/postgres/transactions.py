@@ -105,6 +105,8 @@ class PostgresReader:
 class PostgresChanges(PostgresReader):
     """See `port.Changes`."""
 
+    is_shared: Final = True
+
     def __init__(self, connection: psycopg.Connection, url: PostgresUrl) -> None:
         super().__init__(connection)
         self._url = url

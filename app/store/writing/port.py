@@ -31,6 +31,11 @@ class Changes(Reader, Protocol):
     transaction cannot go on after it: then it is a `BatchError` at once, so that no job is blamed.
     """
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may write to the store meanwhile."""
+        ...
+
     def write(self, statement: Write, rows: Sequence[Row]) -> None:
         """Write all rows, in order, in as few statements as fit; none is no statement."""
         ...
