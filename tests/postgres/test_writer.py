@@ -313,9 +313,18 @@ def make_on_cluster(postgres_cluster: Cluster) -> Callable[[], Nodes]:
 # --- what a batch is ---------------------------------------------------------------------------
 
 
-async def test_a_batch_is_on_the_disk_whatever_the_default_says(nodes: Nodes, ask: Ask):
+@pytest.mark.parametrize(
+    ("default", "used"),
+    [
+        ("off", "on"),
+        *((one, one) for one in ("local", "remote_write", "on", "remote_apply")),
+    ],
+)
+async def test_a_batch_waits_for_the_disk_and_for_standbys_as_the_operator_says(
+    nodes: Nodes, ask: Ask, default: str, used: str
+):
     name = PostgresUrl.parse(nodes.url).database
-    ask(nodes.url, f"ALTER DATABASE {name} SET synchronous_commit = off")
+    ask(nodes.url, f"ALTER DATABASE {name} SET synchronous_commit = {default}")
     node = nodes.start()
     seen: list[str] = []
 
@@ -326,7 +335,7 @@ async def test_a_batch_is_on_the_disk_whatever_the_default_says(nodes: Nodes, as
             return super().decide(view)
 
     await node.submit(Look(memory("m1")))
-    assert seen == ["on"]
+    assert seen == [used]
 
 
 async def test_text_that_the_server_cannot_hold_is_kept_in_the_state(nodes: Nodes):
