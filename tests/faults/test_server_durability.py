@@ -9,10 +9,9 @@ import itertools
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -47,17 +46,14 @@ def server(postgres_progress: Callable[[str], None]) -> Iterator[Cluster]:
 
 
 @dataclass
-class NodeOnServer(Node):
-    """A node that keeps its memories on a server."""
+class NodeOfModule(Node):
+    """A node run by a program of the tests, perhaps."""
 
     module: str = "app"
-    address: str = field(default="")
 
     @override
     def command(self, *words: str) -> list[str]:
-        start = [sys.executable, "-m", self.module, "--config", str(self.folder / "config.toml")]
-        verb, *rest = words
-        return [*start, verb, "--store-url", self.address, *rest]
+        return [self.module if word == "app" else word for word in super().command(*words)]
 
 
 @dataclass
@@ -65,7 +61,7 @@ class Scene:
     """A node on a new database of the server."""
 
     server: Cluster
-    node: NodeOnServer
+    node: NodeOfModule
 
     def store(self) -> None:
         reply = httpx.post(
@@ -88,7 +84,7 @@ class Scene:
 def make_scene(server: Cluster, tmp_path: Path) -> Iterator[Callable[..., Scene]]:
     """`make_scene(settings, synchronous_commit, module)`: settings of the server, its default for
     the database, and which program serves."""
-    made: list[NodeOnServer] = []
+    made: list[NodeOfModule] = []
 
     def make(settings: dict[str, str], chosen: str, module: str = "app") -> Scene:
         server.halt()
@@ -97,7 +93,7 @@ def make_scene(server: Cluster, tmp_path: Path) -> Iterator[Callable[..., Scene]
         server.execute(f"CREATE DATABASE {name}")
         server.execute(f"ALTER DATABASE {name} SET synchronous_commit = {chosen}")
         config = SERVE_CONFIG.format(tier="keyword")
-        node = NodeOnServer(tmp_path, config, module=module, address=server.url(name))
+        node = NodeOfModule(tmp_path, config, store_url=server.url(name), module=module)
         made.append(node)
         node.start(deadline_seconds=90)
         return Scene(server, node)
@@ -173,4 +169,4 @@ def test_a_server_that_need_not_wait_is_made_to(make_scene, ask: Ask, module: st
     scene.store()
     scene.server.halt()
     scene.server.start(FLUSHING)
-    assert ask(scene.node.address, KEPT) == [(kept,)]
+    assert ask(scene.node.store_url, KEPT) == [(kept,)]
