@@ -112,7 +112,7 @@ def _memories(source: apsw.Connection) -> Iterator[tuple[object, ...]]:
         if vector is not None:
             halves = np.frombuffer(cast("bytes", vector), "<f2")
             shown = str(halves.astype("<f4").tolist())
-        yield *row, text.vector, text.token_count, shown, dim
+        yield *row, text.literal, text.token_count, shown, dim
 
 
 def _vectors(source: apsw.Connection) -> Iterator[tuple[object, ...]]:

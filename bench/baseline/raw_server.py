@@ -62,7 +62,7 @@ class Batch:
 
 
 class RawServer:
-    """A database with our schema that only takes memories, durably, as the node's writer sends them.
+    """A database with our schema that only takes memories, durably, as the node's writer does.
 
     To be used by one thread.
     """

@@ -113,7 +113,9 @@ class Node:
         if self.process is not None:
             raise NodeError("the node runs already")
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.toml").write_text(self.config, encoding="utf-8")
+        # What a store on a server leaves on this machine lies where its file would lie.
+        place = f'db = "{self.db}"\n' if self.store_url else ""
+        (self.folder / "config.toml").write_text(place + self.config, encoding="utf-8")
         self._output = self.log_file.open("ab")
         serve = ["serve", "--host", "127.0.0.1", "--port", str(self.port), *self.arguments]
         if self.store_url:

@@ -28,7 +28,7 @@ def run(address: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProce
     def command(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "app", *words],
-            cwd=REPOSITORY,
+            cwd=tmp_path,
             env=own_environment(
                 tmp_path, {"PYTHONPATH": str(REPOSITORY), "AI_MEMORY_STORE_URL": address}
             ),
