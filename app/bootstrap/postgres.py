@@ -11,7 +11,7 @@ from app.store.postgres import digests, schema
 from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.adoption import Adoption
 from app.store.postgres.age import create_graph, ensure_age
-from app.store.postgres.catalogue import Catalogue, read_catalogue
+from app.store.postgres.catalogue import Catalogue, Flushing, read_catalogue, read_flushing
 from app.store.postgres.connection import PostgresOptions, Preamble, connect, transaction
 from app.store.postgres.errors import explaining
 from app.store.postgres.identity import NodeFile
@@ -109,6 +109,15 @@ def look_at_server(address: str) -> StoreFacts:
     usable = {SchemaKind.EMPTY, SchemaKind.OURS, SchemaKind.V57_FOREIGN}
     problem = None if status.kind in usable else status.detail or f"the store is {status.kind}"
     return StoreFacts(status.kind.value, status.version, problem)
+
+
+def flushing_of_server(address: str) -> Flushing:
+    """Whether what the server acknowledges is on its disk.
+
+    Raises:
+        InvalidInputError, StoreOpenError, StoreUnavailableError: as `look_at_server`.
+    """
+    return read_flushing(PostgresUrl.parse(address))
 
 
 def scrub_server(address: str, report: Callable[[str, int, int], None]) -> ScrubReport:

@@ -117,6 +117,18 @@ def index(stats: Mapping[str, Json]) -> Section:
     return Section("Index", Severity.INFO, facts)
 
 
+def durability(*, flushes: bool, commit_waits_for: str) -> Section:
+    """What an acknowledged write survives on a PostgreSQL server."""
+    facts = [("fsync", "on" if flushes else "off"), ("synchronous_commit", commit_waits_for)]
+    if not flushes:
+        note = "fsync = off: what the server acknowledges does not survive its loss of power"
+        return Section("Durability", Severity.WARNING, facts, note)
+    if commit_waits_for == "off":
+        note = "the node's own writes wait for the disk all the same"
+        return Section("Durability", Severity.INFO, facts, note)
+    return Section("Durability", Severity.INFO, facts)
+
+
 def recall(capabilities: Mapping[str, Json]) -> Section:
     """How a recall is answered."""
     features = capabilities.get("features")

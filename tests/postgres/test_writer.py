@@ -53,6 +53,10 @@ END_OTHERS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
+ROWS_READ_IN_FULL = (
+    "SELECT sum(seq_tup_read) FROM pg_stat_user_tables"
+    " WHERE relname IN ('memories', 'memory_state', 'name_claims', 'text_duplicates', 'log_entries')"
+)
 SETTING = Query("SELECT current_setting('synchronous_commit')")
 
 
@@ -351,9 +355,18 @@ def make_on_cluster(postgres_cluster: Cluster) -> Callable[[], Nodes]:
 # --- what a batch is ---------------------------------------------------------------------------
 
 
-async def test_a_batch_is_on_the_disk_whatever_the_default_says(nodes: Nodes, ask: Ask):
+@pytest.mark.parametrize(
+    ("default", "used"),
+    [
+        ("off", "on"),
+        *((one, one) for one in ("local", "remote_write", "on", "remote_apply")),
+    ],
+)
+async def test_a_batch_waits_for_the_disk_and_for_standbys_as_the_operator_says(
+    nodes: Nodes, ask: Ask, default: str, used: str
+):
     name = PostgresUrl.parse(nodes.url).database
-    ask(nodes.url, f"ALTER DATABASE {name} SET synchronous_commit = off")
+    ask(nodes.url, f"ALTER DATABASE {name} SET synchronous_commit = {default}")
     node = nodes.start()
     seen: list[str] = []
 
@@ -364,7 +377,22 @@ async def test_a_batch_is_on_the_disk_whatever_the_default_says(nodes: Nodes, as
             return super().decide(view)
 
     await node.submit(Look(memory("m1")))
-    assert seen == ["on"]
+    assert seen == [used]
+
+
+async def test_a_batch_looks_its_keys_up_also_where_the_server_never_saw_a_large_table(
+    nodes: Nodes, ask: Ask
+):
+    node = nodes.start()
+    # Statements are planned for good at about the tenth batch, when the tables are small.
+    for step in range(20):
+        await put(node, f"early-{step}")
+    await put(node, *(f"m{number}" for number in range(500)))
+    before = ask(nodes.url, ROWS_READ_IN_FULL)[0][0]
+    for step in range(10):
+        await put(node, f"late-{step}")
+    await nodes.stop(node)  # what it counted is known when its connections end
+    assert ask(nodes.url, ROWS_READ_IN_FULL)[0][0] - before < 500
 
 
 async def test_text_that_the_server_cannot_hold_is_kept_in_the_state(nodes: Nodes):

@@ -30,6 +30,7 @@ _FUNCTIONS: Final = """
     ) ORDER BY 1
 """
 _EXTENSIONS: Final = "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1"
+_FLUSHING: Final = "SELECT current_setting('fsync') = 'on', current_setting('synchronous_commit')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,14 @@ class Catalogue:
     functions: Sequence[str]
     indices: Sequence[str]
     extensions: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Flushing:
+    """Whether the server flushes at all, and its `synchronous_commit` for our role."""
+
+    is_on: bool
+    commit_waits_for: str
 
 
 def read_catalogue(url: PostgresUrl) -> Catalogue:
@@ -63,6 +72,23 @@ def read_catalogue(url: PostgresUrl) -> Catalogue:
             indices=_names(connection, _INDICES, here),
             extensions=_names(connection, _EXTENSIONS, []),
         )
+
+
+def read_flushing(url: PostgresUrl) -> Flushing:
+    """What a commit on this server is worth.
+
+    Raises:
+        StoreOpenError, StoreUnavailableError: as `connect`.
+    """
+    options = PostgresOptions(url)
+    with (
+        closing(connect(options)) as connection,
+        explaining(url),
+        transaction(connection, Preamble.reading(options)),
+    ):
+        row = connection.execute(_FLUSHING).fetchone()
+    assert row is not None
+    return Flushing(bool(row[0]), str(row[1]))
 
 
 def _names(connection: psycopg.Connection, query: str, parameters: list[str]) -> list[str]:

@@ -61,6 +61,7 @@ class PostgresOptions:
             "target_session_attrs": "read-write",
             "keepalives_idle": 30,
             **self.url.parameters,
+            "client_encoding": "UTF8",  # of every text, also where it is packed by us
             "autocommit": True,  # the preamble below begins transactions
         }
         if self.pooled:

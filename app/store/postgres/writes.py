@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from typing_extensions import override
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from app.log.epochs import EpochReason, Identity
     from app.store.postgres.connection import PostgresOptions
     from app.store.postgres.identity import NodeFile
-    from app.store.postgres.transactions import Durability
     from app.store.sql.selects import Record
     from app.store.writing.flush import FlushReport
 
@@ -44,7 +43,8 @@ class WriteOptions:
     """How a node writes.
 
     `model` names the embedding model whose vectors are kept. `node_file` says where the node keeps
-    who it is. `synchronous_commit` is as in `PostgresTransactions`.
+    who it is. `forces_flush`: a commit waits for the server's disk also where the role's or
+    server's default is not to; only the test that proves it says otherwise.
     """
 
     connection: PostgresOptions
@@ -53,7 +53,7 @@ class WriteOptions:
     inline: bool = False
     node_file: NodeFile | None = None
     new_epoch: EpochReason | None = None
-    synchronous_commit: Durability = field(default="on")
+    forces_flush: bool = True
 
 
 class PostgresWrites(SubmittingStore):
@@ -74,7 +74,7 @@ class PostgresWrites(SubmittingStore):
                 randomness,
                 node_file=options.node_file,
                 forced=options.new_epoch,
-                synchronous_commit=options.synchronous_commit,
+                forces_flush=options.forces_flush,
             )
         except BaseException:
             self._readers.close()
