@@ -314,7 +314,8 @@ class PostgresTransactions:
             raise
         self._known_seq = batch.known_seq
         if self._clock.monotonic() - self._kept >= REST_SECONDS:
-            with suppress(AiMemoryError, BatchError):  # the batch stands, and the next one tells
+            # The batch stands, and the next one tells.
+            with suppress(AiMemoryError, BatchError, OSError):
                 self.rest()
 
     def rest(self) -> None:
