@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.postgres.fixtures"]
+pytest_plugins = ["tests.postgres.fixtures", "tests.postgres.pairs", "tests.postgres.serving"]
 
 # A shared machine is slow at times; a slow example is no failure, a wrong one is.
 settings.register_profile(

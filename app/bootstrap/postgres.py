@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.bootstrap.files import StoreFacts
@@ -60,23 +60,41 @@ def postgres_options(settings: Settings, address: str) -> PostgresOptions:
     )
 
 
+def replica_options(settings: Settings, primary: PostgresOptions) -> PostgresOptions | None:
+    """How a node reaches the replicas, if it is told of any.
+
+    Raises:
+        InvalidInputError: their address cannot be read.
+    """
+    address = settings.store_read_url
+    if address is None:
+        return None
+    given = postgres_options(settings, address.reveal())
+    # A copy has its tables where the original has them.
+    return replace(given, url=replace(given.url, search_path=primary.url.search_path))
+
+
 def open_on_server(
     address: str,
     options: StoreOptions,
     settings: Settings,
     sources: Sources,
     report: Callable[[str, int, int], None],
+    *,
+    use_replicas: bool,
 ) -> Store:
     """Bring a server's schema up to date and open it.
 
-    `options.path` says where the node keeps who it is.
+    `options.path` says where the node keeps who it is. With `use_replicas`, reads go to the
+    replicas that the settings name.
 
     Raises:
-        InvalidInputError: the address cannot be read.
+        InvalidInputError: an address cannot be read.
         StoreOpenError: the server refuses us, or the schema is of another version or dimension.
         StoreUnavailableError: no server takes writes now.
     """
     reached = postgres_options(settings, address)
+    replicas = replica_options(settings, reached) if use_replicas else None
     schema.migrate(
         reached.url,
         lambda sentence: report(sentence, 0, 0),
@@ -87,6 +105,7 @@ def open_on_server(
     return PostgresStore(
         WriteOptions(
             reached,
+            replicas=replicas,
             model=options.model,
             index_texts=options.index_texts,
             node_file=NodeFile(options.path, sources.disk_sync),

@@ -94,9 +94,15 @@ def storage(stats: Mapping[str, Json]) -> Section:
     facts += [(f"tier::{name}", count) for name, count in _counts(stats.get("by_tier"), "tier")]
     namespaces = _counts(stats.get("by_namespace"), "namespace")[:_NAMESPACES_SHOWN]
     facts += [(f"ns::{name}", count) for name, count in namespaces]
+    reads = stats.get("replica_reads")
+    if isinstance(reads, dict):
+        facts += [(f"replica_reads::{name}", str(count)) for name, count in reads.items() if count]
     if number(stats.get("dim_violations")) > 0:
         note = "vectors of a wrong length; `ai-memory reembed` replaces them"
         return Section("Storage", Severity.CRITICAL, facts, note)
+    if isinstance(reads, dict) and reads.get("problem"):
+        note = "no replica answers; the primary does"
+        return Section("Storage", Severity.WARNING, facts, note)
     return Section("Storage", Severity.INFO, facts)
 
 

@@ -24,15 +24,24 @@ from app.cli.verb import verb
     "--store-url",
     help=f"The store, instead of --db: {URL_FORMS}.  [env: AI_MEMORY_STORE_URL]",
 )
+@click.option(
+    "--store-read-url",
+    help="Replicas of a PostgreSQL store, for reads.  [env: AI_MEMORY_STORE_READ_URL]",
+)
 def serve(
-    session: Session, host: str, port: int, shutdown_grace_secs: int, store_url: str | None
+    session: Session,
+    host: str,
+    port: int,
+    shutdown_grace_secs: int,
+    store_url: str | None,
+    store_read_url: str | None,
 ) -> None:
     """Run a node.
 
     It answers HTTP until SIGINT or SIGTERM, then drains. Tier and API key come from the
     configuration.
     """
-    resolution = session.resolve({"store_url": store_url})
+    resolution = session.resolve({"store_url": store_url, "store_read_url": store_read_url})
     if resolution.file is not None:
         note(f"configuration: {resolution.file}")
     from app import server  # noqa: PLC0415  # the whole service; only this verb needs it

@@ -259,6 +259,7 @@ class PostgresStore(PostgresWrites):
             vectors=vectors,
             vectors_outside_index=0,
             details={"embedding_backlog": unindexed, "epoch": self.identity.reason.value},
+            replica_reads=self.replica_reads,
         )
 
     def _counts(self, connection: psycopg.Connection) -> tuple[int, int]:

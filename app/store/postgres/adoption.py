@@ -248,7 +248,7 @@ def _copy_memories(
         ids = [one for one, *_ in page]
         terms = [search_text(title, content, tags) for _, title, content, tags in page]
         connection.execute(
-            copy, [ids, [one.vector for one in terms], [one.token_count for one in terms]]
+            copy, [ids, [one.literal for one in terms], [one.token_count for one in terms]]
         )
         after, done = ids[-1], done + len(page)
         adoption.report("copying memories", done, total)

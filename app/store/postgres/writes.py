@@ -15,6 +15,7 @@ from app.log.projection import Snapshot, snapshot
 from app.log.state import EntityKey
 from app.store.postgres import digests
 from app.store.postgres.pool import Readers
+from app.store.postgres.replicas import Position, RoutedReaders
 from app.store.postgres.transactions import PostgresReader, PostgresTransactions
 from app.store.writing.chain import Chain, Head
 from app.store.writing.scrub import ScrubReport, scrub
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from app.log.epochs import EpochReason, Identity
     from app.store.postgres.connection import PostgresOptions
     from app.store.postgres.identity import NodeFile
+    from app.store.protocol import ReplicaReads
     from app.store.sql.selects import Record
     from app.store.writing.flush import FlushReport
 
@@ -40,14 +42,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How a node writes.
+    """How a node writes, and where it reads.
 
+    `replicas` are asked for what may lag; the `connection` is the primary's.
     `model` names the embedding model whose vectors are kept. `node_file` says where the node keeps
     who it is. `forces_flush`: a commit waits for the server's disk also where the role's or
     server's default is not to; only the test that proves it says otherwise.
     """
 
     connection: PostgresOptions
+    replicas: PostgresOptions | None = None
     model: str | None = None
     index_texts: bool = True
     inline: bool = False
@@ -66,7 +70,8 @@ class PostgresWrites(SubmittingStore):
             StoreOpenError, StoreUnavailableError: as `connect`.
         """
         self._write_options = options
-        self._readers = Readers(options.connection, inline=options.inline)
+        self._readers = self._open_readers(options, clock)
+        self._last: tuple[str, tuple[str, int]] | None = None
         try:
             self._transactions = PostgresTransactions(
                 options.connection,
@@ -86,7 +91,7 @@ class PostgresWrites(SubmittingStore):
             clock,
             index_texts=options.index_texts,
             model=options.model,
-            after_commit=self._committed,
+            after_commit=self._after_commit,
         )
         self._submissions = Submissions(self._writer, inline=options.inline)
         if not options.inline:
@@ -96,6 +101,37 @@ class PostgresWrites(SubmittingStore):
     def identity(self) -> Identity:
         """Who this node writes as now; another after the server lost what it had."""
         return self._transactions.identity
+
+    @property
+    def replica_reads(self) -> ReplicaReads | None:
+        """What became of reads that might have gone to replicas; None without any."""
+        readers = self._readers
+        return readers.told() if isinstance(readers, RoutedReaders) else None
+
+    @property
+    def position(self) -> Position:
+        """How far this node's writes have come, as far as they are answered."""
+        identity, last = self.identity, self._last
+        token = identity.new_boot_token
+        # What was committed under a former lease is there, or lost, where the present one is.
+        is_current = last is not None and last[0] == token
+        return Position(identity.node_id, token, last[1] if last and is_current else None)
+
+    def _open_readers(self, options: WriteOptions, clock: Clock) -> Readers:
+        if options.replicas is None:
+            return Readers(options.connection, inline=options.inline)
+        return RoutedReaders(
+            options.connection,
+            options.replicas,
+            lambda: self.position,
+            clock,
+            inline=options.inline,
+        )
+
+    def _after_commit(self, report: FlushReport) -> None:
+        if report.last is not None:
+            self._last = self.identity.new_boot_token, report.last
+        self._committed(report)
 
     def _committed(self, report: FlushReport) -> None:
         """In the writer's thread, after each batch: for caches beside the store."""

@@ -122,6 +122,8 @@ class FlushReport:
     namespaces: set[str] = field(default_factory=set)
     """Namespaces whose set of rows or vectors changed."""
     purged: list[str] = field(default_factory=list)
+    last: tuple[str, int] | None = None
+    """The last entry that was appended, (origin, sequence number)."""
 
 
 class Flush:
@@ -150,6 +152,9 @@ class Flush:
 
     def write_entries(self, entries: Sequence[tuple[int, Entry]]) -> None:
         """The log rows, (origin number, entry) in order."""
+        if entries:
+            last = entries[-1][1]
+            self.report.last = last.origin, last.seq
         self._transaction.write(
             _ENTRY,
             [

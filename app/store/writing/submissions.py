@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from typing_extensions import override
 
-from app.store.protocol import Store
+from app.store.consistency import note_write
+from app.store.protocol import Receipt, Store
 from app.store.writing.batch import CommandJob
 from app.store.writing.expiry import CollectJob
 from app.store.writing.foreign import ForeignJob, RetryJob
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from app.domain.memory import Memory
     from app.log.entry import Entry
-    from app.store.protocol import Command, ForeignOutcome, Receipt
+    from app.store.protocol import Command, ForeignOutcome
     from app.store.writing.writer import Writer
 
 T = TypeVar("T")
@@ -39,7 +40,9 @@ class Submissions:
         future = self._future()
         self._writer.put([CommandJob(command, partial(self._answer, future))])
         self._run_inline()
-        return cast("Receipt[T]", await future)
+        receipt = cast("Receipt[T]", await future)
+        note_write(receipt.origin, receipt.seq)
+        return receipt
 
     async def submit_all(self, commands: Sequence[Command[T]]) -> Sequence[Receipt[T] | Exception]:
         """See `Store.submit_all`."""
@@ -51,8 +54,12 @@ class Submissions:
             ]
         )
         self._run_inline()
-        found = await asyncio.gather(*futures, return_exceptions=True)
-        return cast("list[Receipt[T] | Exception]", found)
+        gathered = await asyncio.gather(*futures, return_exceptions=True)
+        found = cast("list[Receipt[T] | Exception]", gathered)
+        for one in found:
+            if isinstance(one, Receipt):
+                note_write(one.origin, one.seq)
+        return found
 
     async def append_foreign(self, entries: Sequence[Entry]) -> ForeignOutcome:
         """See `Store.append_foreign`."""

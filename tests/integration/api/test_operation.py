@@ -85,6 +85,25 @@ async def test_health_of_a_closed_store_is_503_and_says_why(services, tmp_path, 
     assert reply.json()["error"]
 
 
+async def test_a_write_answers_what_reads_may_hand_in_and_nothing_else_does(api, store):
+    """On one file every read shows every write; the token matters where copies lag."""
+    token = "x-ai-memory-token"
+    stored = await api.post("/api/v1/memories", json={"title": "a", "content": "b"})
+    assert stored.headers[token] == f"v1:{store.identity.origin}.1"
+    path = f"/api/v1/memories/{stored.json()['id']}"
+    for given in (stored.headers[token], "v1", "no token of ours", "v1:" + "9" * 5_000):
+        reply = await api.get(path, headers={token: given})
+        assert reply.status_code == 200
+        assert token not in reply.headers
+    changed = await api.put(path, json={"content": "c"})
+    assert changed.headers[token].endswith(".2")
+    bulk = [{"title": title, "content": title} for title in "xyz"]
+    assert (await api.post("/api/v1/memories/bulk", json=bulk)).headers[token].endswith(".5")
+    refused = await api.post("/api/v1/memories", json={"title": "a", "content": "d"})
+    assert refused.status_code == 409
+    assert token not in refused.headers
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/api/v1/metrics"])
 async def test_metrics_have_every_name_of_v070(api, path):
     reply = await api.get(path)
