@@ -77,7 +77,7 @@ class Rendered:
         if self._indexed:
             texts = zip(*(found[place] for place in self._indexed), strict=True)
             terms = [search_text(*map(str, one)) for one in texts]
-            found.append([one.vector for one in terms])
+            found.append([one.packed for one in terms])
             found.append([one.token_count for one in terms])
         return found
 
