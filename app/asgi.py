@@ -8,7 +8,9 @@ from litestar import Litestar
 
 from app.api.controllers.memories import MemoriesController
 from app.api.dependencies import dependencies, make_state
+from app.api.durable import Durable
 from app.api.errors import exception_handlers
+from app.api.federation import FederationRoutes
 from app.api.gate import Gate
 from app.api.hot_store import HotStore
 from app.api.identity import Identities
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from litestar.types import ControllerRouterHandler
 
+    from app.api.federation import Federation
     from app.api.options import ApiOptions
     from app.domain.sources import IdSource
     from app.services.bundle import Services
@@ -33,8 +36,9 @@ def create_app(
     ids: IdSource,
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
     routes: Sequence[ControllerRouterHandler] = ROUTES,
+    federation: Federation | None = None,
 ) -> Litestar:
-    """The application over given services.
+    """The application over given services; with `federation` it answers peers, too.
 
     `lifespan` are context managers that the server enters before the first request and leaves,
     in reverse, after the last.
@@ -54,5 +58,8 @@ def create_app(
     handler = app.asgi_handler
     if MemoriesController in routes:
         handler = HotStore(handler, app)
+    handler = Durable(handler, services.federation, services.idempotency)
+    if federation is not None:
+        handler = FederationRoutes(handler, federation)
     app.asgi_handler = Gate(handler, options, ids.uuid4()[:8])
     return app

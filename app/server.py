@@ -20,11 +20,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import httpx
 import uvloop
 
-from app.api.listener import bind, control_surface, make_server
+from app.api.federation import Federation
+from app.api.listener import bind, control_surface, listen, make_server
 from app.api.options import ApiOptions
 from app.asgi import create_app
+from app.bootstrap.mesh_plan import plan_federation
 from app.bootstrap.node import NodePlan, run_node
 from app.bootstrap.sources import SystemIds
+from app.config.errors import ConfigRefusedError
 from app.domain.errors import AiMemoryError, StoreUnavailableError
 from app.store.sqlite.ownership import COMMAND, SERVE, OwnedElsewhereError, read_owner
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from litestar import Litestar
 
     from app.api.listener import Server
+    from app.bootstrap.mesh import RunningMesh
     from app.bootstrap.node import Node
     from app.bootstrap.place import StorePlace
     from app.config.resolve import Resolution
@@ -54,12 +58,6 @@ class ListenError(AiMemoryError):
     """The address cannot be listened on; `reason` is `in_use` or `unusable`."""
 
     code = "LISTEN_FAILED"
-
-
-class ConfigRefusedError(AiMemoryError):
-    """The configuration asks for something that is refused for safety."""
-
-    code = "CONFIG_REFUSED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,34 +92,40 @@ def is_loopback(host: str) -> bool:
     return False
 
 
-def api_options(resolution: Resolution, *, loopback: bool) -> ApiOptions:
+def api_options(
+    resolution: Resolution, *, loopback: bool, has_client_certificates: bool = False
+) -> ApiOptions:
     """The HTTP surface's options out of the settings."""
     settings = resolution.settings
+    is_open = settings.api_key is None and not has_client_certificates
     return ApiOptions(
         api_key=settings.api_key,
+        sync_key_exempt=has_client_certificates,
         request_timeout_seconds=float(settings.request_timeout_secs),
         page_max=settings.limits.max_page_size,
         admin_agent_ids=frozenset(settings.admin.agent_ids),
         admin_header_trust=settings.admin.header_trust,
         loopback_default_admin=settings.admin.loopback_default,
         default_agent_id=settings.identity.default_agent_id,
-        keyless_loopback=loopback and settings.api_key is None,
+        keyless_loopback=loopback and is_open,
         per_request_anonymous=settings.identity.per_request_anonymous,
     )
 
 
-def check_exposure(options: ServeOptions) -> None:
+def check_exposure(options: ServeOptions, *, has_client_certificates: bool = False) -> None:
     """Refuse to listen where strangers could write (config 5.5).
 
     Raises:
-        ConfigRefusedError: a non-loopback bind without a key, or a required key is missing.
+        ConfigRefusedError: a non-loopback bind without a key and without client certificates, or
+            a required key is missing.
     """
     settings = options.resolution.settings
     if settings.api_key is not None:
         return
-    if not is_loopback(options.host):
+    if not is_loopback(options.host) and not has_client_certificates:
         raise ConfigRefusedError(
-            f"refusing to listen on {options.host} without an api_key: set one in the configuration"
+            f"refusing to listen on {options.host} without an api_key: set one in the"
+            " configuration, or give --mtls-allowlist"
         )
     if settings.security.require_api_key:
         raise ConfigRefusedError("AI_MEMORY_REQUIRE_API_KEY is set and no api_key is configured")
@@ -140,27 +144,33 @@ async def serve(
         ListenError: the address cannot be used.
         AiMemoryError: the store cannot be opened, or the configuration is refused.
     """
-    check_exposure(options)
+    federation = plan_federation(options.resolution)
+    is_guarded = federation.has_client_certificates
+    check_exposure(options, has_client_certificates=is_guarded)
     listener = _bind(options.host, options.port)
-    plan = NodePlan(options.resolution, options.place, SERVE)
+    plan = NodePlan(options.resolution, options.place, SERVE, federation=federation)
     try:
         async with run_node(plan, report) as node:
-            app = _application(node, loopback=is_loopback(options.host))
-            public = make_server(app, options.grace_seconds)
+            loopback = is_loopback(options.host)
+            app = _application(node, loopback=loopback, has_client_certificates=is_guarded)
+            public = make_server(app, options.grace_seconds, guard=federation.guard)
             control = make_server(
                 control_surface(app),
                 options.grace_seconds,
                 unix_socket=node.lock.control_socket,
             )
             _stop_on_signals([public, control])
+            _reload_on_signal(node.mesh)
             try:
+                _listen(listener)
                 async with asyncio.TaskGroup() as servers:
                     servers.create_task(control.serve())
                     running = servers.create_task(public.serve(sockets=[listener]))
                     while not public.started and not running.done():  # noqa: ASYNC110 - the server has no event
                         await asyncio.sleep(0)
                     host, port = listener.getsockname()[:2]
-                    ready(f"http://{host}:{port}")
+                    scheme = "http" if federation.guard is None else "https"
+                    ready(f"{scheme}://{host}:{port}")
             finally:
                 node.lock.control_socket.unlink(missing_ok=True)
     finally:
@@ -171,16 +181,29 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         return bind(host, port)
     except OSError as error:
-        reason = "in_use" if error.errno == errno.EADDRINUSE else "unusable"
-        raise ListenError(
-            f"cannot listen on {host}:{port}: {error.strerror}", reason=reason
-        ) from error
+        raise _unusable(host, port, error) from error
 
 
-def _application(node: Node, *, loopback: bool) -> Litestar:
-    return create_app(
-        node.services, api_options(node.plan.resolution, loopback=loopback), SystemIds()
+def _listen(listener: socket.socket) -> None:
+    try:
+        listen(listener)
+    except OSError as error:
+        host, port = listener.getsockname()[:2]
+        raise _unusable(host, port, error) from error
+
+
+def _unusable(host: str, port: int, error: OSError) -> ListenError:
+    reason = "in_use" if error.errno == errno.EADDRINUSE else "unusable"
+    return ListenError(f"cannot listen on {host}:{port}: {error.strerror}", reason=reason)
+
+
+def _application(node: Node, *, loopback: bool, has_client_certificates: bool = False) -> Litestar:
+    options = api_options(
+        node.plan.resolution, loopback=loopback, has_client_certificates=has_client_certificates
     )
+    mesh = node.mesh
+    federation = None if mesh is None else Federation(mesh.mesh, mesh.authenticator)
+    return create_app(node.services, options, SystemIds(), federation=federation)
 
 
 def _stop_on_signals(servers: list[Server]) -> None:
@@ -194,6 +217,20 @@ def _stop_on_signals(servers: list[Server]) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
+
+
+def _reload_on_signal(mesh: RunningMesh | None) -> None:
+    """SIGHUP: read certificates, allowlist and peers again."""
+    loop = asyncio.get_running_loop()
+    running: set[asyncio.Task[int]] = set()
+
+    def reload() -> None:
+        if mesh is not None:
+            task = loop.create_task(mesh.reloader.check(everything=True))
+            running.add(task)
+            task.add_done_callback(running.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
 
 
 @asynccontextmanager

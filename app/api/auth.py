@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
+from app.replication.http_transport import FED_PREFIX
+
 if TYPE_CHECKING:
     from app.config.secret import Secret
 
 HEALTH_PATH: Final = "/api/v1/health"
 SYNC_PREFIX: Final = "/api/v1/sync/"
+PEER_PREFIXES: Final = (SYNC_PREFIX, FED_PREFIX)
 MISSING_KEY: Final = "missing or invalid API key"
 
 _QUERY_NAME: Final = b"api_key"
 
 
 def is_exempt(path: str, *, sync_key_exempt: bool) -> bool:
-    """Whether a path needs no key: health, exactly, and sync behind client certificates."""
-    return path == HEALTH_PATH or (sync_key_exempt and path.startswith(SYNC_PREFIX))
+    """Whether a path needs no key: health, exactly, and peers' behind client certificates."""
+    return path == HEALTH_PATH or (sync_key_exempt and path.startswith(PEER_PREFIXES))
 
 
 def has_key(key: Secret, header: bytes | None, query: bytes) -> bool:

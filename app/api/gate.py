@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 from litestar.enums import HttpMethod, ScopeType
 
-from app.api.auth import MISSING_KEY, has_key, is_exempt
+from app.api.auth import MISSING_KEY, SYNC_PREFIX, has_key, is_exempt
 from app.api.errors import REQUEST_ID, encode, envelope
 from app.api.identity import is_control
 from app.api.limits import BodyLimit
+from app.replication.http_transport import FED_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -64,7 +65,7 @@ class Gate:
         if not self._may_enter(request, scope):
             await request.refuse(401, MISSING_KEY, code="UNAUTHENTICATED")
             return
-        limit = self._options.body_bytes_max
+        limit = self._body_bytes_max(scope)
         if request.body_bytes is not None and request.body_bytes > limit:
             body = BodyLimit(receive, limit)
             await body.discard()
@@ -76,6 +77,13 @@ class Gate:
             request.has_no_reply_body = True
             scope = {**scope, "method": HttpMethod.GET}
         await self._app(scope, receive, request.send)
+
+    def _body_bytes_max(self, scope: HTTPScope) -> int:
+        options = self._options
+        if scope["path"].startswith(SYNC_PREFIX):
+            return options.sync_body_bytes_max
+        is_peers = scope["path"].startswith(FED_PREFIX)
+        return options.federation_body_bytes_max if is_peers else options.body_bytes_max
 
     def _may_enter(self, request: _Request, scope: Scope) -> bool:
         key = self._options.api_key

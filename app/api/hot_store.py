@@ -15,20 +15,21 @@ from litestar.enums import ScopeType
 
 from app.api.controllers.memories import claimed_caller, store_answer
 from app.api.dependencies import state_of
-from app.api.errors import ApiError, is_json, refusal
-from app.api.request import ApiRequest
+from app.api.errors import ApiError, is_json
+from app.api.raw import read_body, refuse, replayed, reply
 from app.api.schemas.memories import CreateMemoryBody
 from app.domain.errors import AiMemoryError, InvalidInputError
 
 if TYPE_CHECKING:
     from litestar import Litestar
     from litestar.datastructures import State
-    from litestar.types import ASGIApp, HTTPScope, Receive, ReceiveMessage, Scope, Send
+    from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
     from app.services.caller import Caller
     from app.services.new_memory import CheckedMemory
 
 PATHS: Final = frozenset({"/api/v1/memories", "/api/v1/memories/"})
+_JSON: Final = b"application/json"
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(CreateMemoryBody)
 
@@ -49,23 +50,23 @@ class HotStore:
             await self._app(scope, receive, send)
             return
         try:
-            body = await _read(receive)
+            body = await read_body(receive)
         except ApiError as error:
-            await _refuse(http, send, error)
+            await refuse(http, send, error)
             return
         state = self._litestar.state
         try:
             data, accepted, caller = _understand(http, body, state)
         except (ApiError, AiMemoryError, msgspec.MsgspecError, ValueError, RecursionError):
-            await self._app(scope, _again(body, receive), send)
+            await self._app(scope, replayed(body, receive), send)
             return
         try:
             stored = await state_of(state).memories.store(accepted, caller)
             answer = _ENCODER.encode(store_answer(stored, data))
         except Exception as error:  # noqa: BLE001 - the outermost frame of this request
-            await _refuse(http, send, error)
+            await refuse(http, send, error)
             return
-        await _reply(send, 201, answer, [])
+        await reply(send, 201, _JSON, answer)
 
 
 def _understand(
@@ -83,49 +84,3 @@ def _content_type(scope: HTTPScope) -> str:
         if name == b"content-type":
             return value.decode("latin-1")
     return ""
-
-
-async def _read(receive: Receive) -> bytes:
-    parts: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise ApiError(400, "the request's body ended early")
-        parts.append(message["body"])
-        if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    """The body once more, for the usual way."""
-    given = False
-
-    async def replay() -> ReceiveMessage:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
-
-
-async def _refuse(scope: HTTPScope, send: Send, error: Exception) -> None:
-    response = refusal(ApiRequest(scope), error)
-    headers = [(k.lower().encode(), v.encode()) for k, v in response.headers.items()]
-    await _reply(send, response.status_code or 500, response.content, headers)
-
-
-async def _reply(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(body)).encode()),
-                *headers,
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": body, "more_body": False})

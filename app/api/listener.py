@@ -16,6 +16,7 @@ from litestar.enums import ScopeType
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.api.client_certificates import CERTIFICATE_MARK
 from app.api.errors import encode, envelope
 from app.api.identity import CONTROL_MARK
 
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
 
     from litestar.types import ASGIApp, Receive, Scope, Send
 
+    from app.replication.admission import ClientAdmission, Guard
+
 HEADER_SECONDS_MAX: Final = 20.0
 """How long a client may take to send the head of a request, from its first byte or connection."""
 HEAD_BYTES_MAX: Final = 262_144
 """Of a request line and headers: more than any address or name may be long."""
 KEEP_ALIVE_SECONDS: Final = 75
+GOODBYE_SECONDS_MAX: Final = 0.5
+"""How long the end of an idle TLS connection waits for the client's consent at a shutdown."""
 _BACKLOG: Final = 2_048
 _log = structlog.get_logger("ai_memory.api")
 
@@ -39,17 +44,36 @@ class TimedProtocol(HttpToolsProtocol):
     What never becomes a request is refused here, in the one shape that refusals have.
     """
 
+    admission: ClassVar[ClientAdmission | None] = None
     _unread: ClassVar = itertools.count(1)
     _head_deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _fingerprint: str | None = None
+    _is_refused = False
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base narrows it
+        if self.admission is not None:
+            tls = transport.get_extra_info("ssl_object")
+            shown = None if tls is None else tls.getpeercert(binary_form=True)
+            self._fingerprint = self.admission.enter(shown, transport)
+            if self._fingerprint is None:
+                self._is_refused = True
+                transport.abort()
+                return
         super().connection_made(transport)
         self._expect_head()
 
     @override
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._fingerprint is not None:
+            self.scope["extensions"] = {CERTIFICATE_MARK: {"fingerprint": self._fingerprint}}
+
+    @override
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         if self._head_deadline is None and self._is_between_requests():
             self._expect_head()
         self._head_bytes += len(data)
@@ -89,7 +113,22 @@ class TimedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     @override
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.scheme == "https":
+            # A client that is not reading never says goodbye, and nothing is left to tell it.
+            asyncio.get_running_loop().call_later(GOODBYE_SECONDS_MAX, self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        if self._is_between_requests():
+            self.transport.abort()
+
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._is_refused:
+            return
+        if self.admission is not None:
+            self.admission.leave(self.transport)
         self._head_arrived()
         super().connection_lost(exc)
 
@@ -123,7 +162,7 @@ class Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening TCP socket.
+    """A TCP socket that has its address and does not listen yet: until then callers are refused.
 
     Raises:
         OSError: the address is in use, unknown, or not ours to bind.
@@ -135,7 +174,6 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
         listener.setblocking(False)
     except BaseException:
         listener.close()
@@ -143,14 +181,30 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def make_server(app: ASGIApp, grace_seconds: int, *, unix_socket: Path | None = None) -> Server:
+def listen(listener: socket.socket) -> None:
+    """Let callers queue for whoever accepts them.
+
+    Raises:
+        OSError: somebody else has begun to listen there meanwhile.
+    """
+    listener.listen(_BACKLOG)
+
+
+def make_server(
+    app: ASGIApp,
+    grace_seconds: int,
+    *,
+    unix_socket: Path | None = None,
+    guard: Guard | None = None,
+) -> Server:
     """A server that runs in the current loop; the caller owns the application's life."""
     if unix_socket is not None:
         _claim(unix_socket)
     config = uvicorn.Config(
         app,
         uds=None if unix_socket is None else str(unix_socket),
-        http=TimedProtocol,
+        http=TimedProtocol if guard is None else _guarded(guard),
+        ssl_context_factory=None if guard is None else lambda *_: guard.context,
         ws="none",
         lifespan="off",
         proxy_headers=False,
@@ -164,6 +218,15 @@ def make_server(app: ASGIApp, grace_seconds: int, *, unix_socket: Path | None = 
         timeout_graceful_shutdown=grace_seconds,
     )
     return Server(config)
+
+
+def _guarded(guard: Guard) -> type[TimedProtocol]:
+    """The protocol of one port: uvicorn makes it by itself and hands nothing of ours through."""
+
+    class Guarded(TimedProtocol):
+        admission = guard.admission
+
+    return Guarded
 
 
 def _claim(path: Path) -> None:

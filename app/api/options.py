@@ -20,14 +20,17 @@ class ApiOptions:
 
     `keyless_loopback` says that the node listens on loopback only, without API key and without
     client certificates: then header-less callers are `default_agent_id`, else `anonymous:http`.
-    `page_max` None is unlimited. `sync_key_exempt` lets `/api/v1/sync/` pass without a key, because
-    client certificates guard it.
+    `page_max` None is unlimited. `sync_key_exempt` lets what peers say to each other pass without
+    a key, because client certificates guard it. `sync_body_bytes_max` holds 500 rows of the largest
+    size, as v0.7.0 sends them in one push.
     """
 
     api_key: Secret | None = None
     sync_key_exempt: bool = False
     request_timeout_seconds: float = 60.0
     body_bytes_max: int = 2_097_152
+    federation_body_bytes_max: int = 16_777_216
+    sync_body_bytes_max: int = 67_108_864
     page_max: int | None = 1_000
     admin_agent_ids: frozenset[str] = frozenset()
     admin_header_trust: bool = False

@@ -9,6 +9,7 @@ from app.api.controllers.archive import ArchiveController, ForgetController
 from app.api.controllers.capabilities import CapabilitiesController
 from app.api.controllers.consolidation import ConsolidationController
 from app.api.controllers.entities import EntitiesController
+from app.api.controllers.federation import FederationController
 from app.api.controllers.health import HealthController
 from app.api.controllers.kg import GraphController
 from app.api.controllers.links import LinksController
@@ -28,6 +29,7 @@ from app.api.controllers.recall import RecallController
 from app.api.controllers.reembed import ReembedController
 from app.api.controllers.search import SearchController
 from app.api.controllers.subscriptions import SubscriptionsController
+from app.api.controllers.sync import SyncController
 
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     HealthController,
@@ -53,4 +55,6 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     QuotasController,
     ModelController,
     ReembedController,
+    SyncController,
+    FederationController,
 )

@@ -14,6 +14,8 @@ from app.observability.metrics import Metrics
 from app.recall.pipeline import RecallPipeline
 from app.recall.sessions import SessionRings
 from app.recall.tokens import open_token_counter
+from app.replication.attestation import parse_attestation
+from app.replication.v070.gate import GateRules, SyncGate
 from app.services.agents import AgentService
 from app.services.archive import ArchiveService
 from app.services.attestation import Attestation
@@ -24,8 +26,10 @@ from app.services.contradictions import ContradictionFinder
 from app.services.disagreements import DisagreementService
 from app.services.duplicates import DuplicateService
 from app.services.entities import EntityService
+from app.services.federation import FederationService
 from app.services.graph import GraphService
 from app.services.health import HealthService
+from app.services.idempotency import IdempotencyService
 from app.services.keys import KeyDirectory
 from app.services.link_signing import KeyLinkSigner, LinkVerifier, NoLinkSigner
 from app.services.links import LinkRules, LinkService
@@ -42,6 +46,7 @@ from app.services.reembed import ReembedService
 from app.services.retrieval import StoreLegs
 from app.services.semantic_twins import SemanticTwins
 from app.services.subscriptions import SubscriptionRules, SubscriptionService
+from app.services.sync import EnrolledKeys, SyncRules, SyncService
 from app.services.touches import Extensions, Touches
 from app.store.protocol import QuotaLimits, Store
 
@@ -92,13 +97,14 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
     settings = resolution.settings
     clock, ids = around.clock, around.ids
     metrics = Metrics()
+    federation = FederationService(store, metrics)
     rules = _rules(settings)
     lives, limits, archives = rules.lives, rules.limits, rules.archives
     touches = Touches(
         store, clock, Extensions(settings.ttl.short_extend_secs, settings.ttl.mid_extend_secs)
     )
     services = Services(
-        health=HealthService(store, around.embedding, federation_enabled=False),
+        health=HealthService(store, around.embedding, federation),
         metrics=metrics,
         capabilities=CapabilityService(store, metrics, around.embedding, _facts(settings, store)),
         maintenance=MaintenanceService(
@@ -132,7 +138,10 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
         namespaces=NamespaceService(store, clock, archive_deleted=archives),
         consolidation=ConsolidationService(store, clock, ids, lives, archive_deleted=archives),
         disagreements=DisagreementService(store, clock),
+        federation=federation,
+        idempotency=IdempotencyService(store, clock),
         reembed=_reembed(settings, store, around),
+        sync=_sync(settings, store, clock, rules),
     )
     return Composed(services, touches)
 
@@ -209,6 +218,35 @@ def _links(settings: Settings, store: Store, clock: Clock, limits: QuotaLimits) 
         NoLinkSigner() if key is None else KeyLinkSigner(signer_id, key),
         LinkVerifier(keys),
         LinkRules(limits, settings.verify.require_nonce),
+    )
+
+
+def _sync(settings: Settings, store: Store, clock: Clock, rules: _Rules) -> SyncService:
+    federation, identity = settings.federation, settings.identity
+    keys = None if identity.key_dir is None else KeyDirectory(identity.key_dir)
+    gate = SyncGate(
+        GateRules(
+            require_sig=federation.require_sig,
+            require_nonce=federation.require_nonce,
+            require_enrollment=federation.require_peer_enrollment
+            and not federation.allow_unenrolled_peers,
+            trust_body_agent_id=federation.trust_body_agent_id,
+            sync_trust_peer=federation.sync_trust_peer,
+            attestation=parse_attestation(federation.peer_attestation),
+        ),
+        None if keys is None else EnrolledKeys(keys),
+    )
+    return SyncService(
+        store,
+        clock,
+        gate,
+        LinkVerifier(keys),
+        SyncRules(
+            federation.identity or f"host:{socket.gethostname()}",
+            rules.lives,
+            rules.limits,
+            settings.limits.max_page_size,
+        ),
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from app.bootstrap.compose import Surroundings, compose
 from app.bootstrap.embedding import QueryThreads, choose_embedder
+from app.bootstrap.mesh import run_mesh
 from app.bootstrap.sources import SystemClock, SystemDisk, SystemIds, SystemRandomness
 from app.domain.errors import AiMemoryError
 from app.recall.embedding.worker import EmbeddingWorker, WorkerLimits, document_executor
@@ -23,12 +24,15 @@ from app.store.sqlite.ownership import SERVE, Owner, StoreLock, take
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
+    from app.bootstrap.mesh import RunningMesh
+    from app.bootstrap.mesh_plan import FederationPlan
     from app.bootstrap.place import StorePlace
     from app.config.resolve import Resolution
     from app.log.epochs import EpochReason
     from app.recall.embedding.factory import BuiltEmbedder
     from app.recall.embedding.protocol import Embedder
     from app.services.bundle import Services
+    from app.services.touches import Touches
     from app.store.protocol import Store
 
 _LOGGER = logging.getLogger(__name__)
@@ -48,6 +52,7 @@ class NodePlan:
     role: str = SERVE
     keyless_loopback: bool = True
     new_epoch: EpochReason | None = None
+    federation: FederationPlan | None = None
 
 
 @dataclass(slots=True)
@@ -60,6 +65,7 @@ class Node:
     services: Services
     embedder: BuiltEmbedder
     worker: EmbeddingWorker | None
+    mesh: RunningMesh | None = None
 
 
 def embedding_state(
@@ -147,22 +153,47 @@ async def _running(
     )
     composed = compose(plan.resolution, store, around)
     node = Node(plan, lock, store, composed.services, built, worker)
-    loops = _loops(node)
-    touching = asyncio.create_task(composed.touches.run(), name="touches")
-    tasks = [asyncio.create_task(loop, name=name) for name, loop in loops]
     try:
-        yield node
+        async with AsyncExitStack() as stack:
+            if plan.federation is not None and plan.federation.is_meshed:
+                model = None if embedder is None else embedder.fingerprint
+                node.mesh = await stack.enter_async_context(
+                    run_mesh(plan.federation, store, plan.place.local, model)
+                )
+                node.services.federation.join(node.mesh.mesh, node.mesh.met, node.mesh.trust)
+            async with _working(node, composed.touches):
+                yield node
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        composed.touches.stop()
-        await touching
         documents.shutdown(wait=True, cancel_futures=True)
         if queries is not None:
             queries.close()
         if embedder is not None:
             embedder.close()
+
+
+@asynccontextmanager
+async def _working(node: Node, touches: Touches) -> AsyncIterator[None]:
+    """Background loops, once the node may write."""
+    met = node.services.federation.met
+    touching = asyncio.create_task(touches.run(), name="touches")
+    tasks = [asyncio.create_task(_after(met, loop), name=name) for name, loop in _loops(node)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        touches.stop()
+        await touching
+
+
+async def _after(met: Callable[[], Awaitable[None]], loop: Coroutine[object, object, None]) -> None:
+    try:
+        await met()
+    except BaseException:
+        loop.close()
+        raise
+    await loop
 
 
 def _loops(node: Node) -> list[tuple[str, Coroutine[object, object, None]]]:
@@ -173,6 +204,7 @@ def _loops(node: Node) -> list[tuple[str, Coroutine[object, object, None]]]:
         loops.append(("embedding", node.worker.run()))
     if node.plan.role == SERVE:
         loops.append(("gc", _every(GC_SECONDS, services.maintenance.collect)))
+        loops.append(("answers", _every(GC_SECONDS, services.idempotency.forget)))
         loops.append(("quarantine", _every(QUARANTINE_SECONDS, store.retry_quarantine)))
         loops.append(("warm", _every(WARM_SECONDS, store.refresh, at_once=True)))
         if store.graph_backend is not None:

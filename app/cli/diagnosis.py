@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 EMBEDDINGS_WARNING: Final = 95_000
 """From here on the index comes near the 100,000 that it is laid out for (cli 7)."""
 
+_SKEW_WARNED_MS: Final = 60_000
 _NAMESPACES_SHOWN: Final = 10
 _LABELS: Final = {"info": "INFO", "warning": "WARN", "critical": "CRIT", "notavailable": "N/A"}
 
@@ -98,6 +99,35 @@ def storage(stats: Mapping[str, Json]) -> Section:
         note = "vectors of a wrong length; `ai-memory reembed` replaces them"
         return Section("Storage", Severity.CRITICAL, facts, note)
     return Section("Storage", Severity.INFO, facts)
+
+
+def sync(mesh: Mapping[str, Json]) -> Section:
+    """The peers: who answers, how far behind each is, and what is kept apart."""
+    if not mesh.get("enabled"):
+        return Section("Sync", Severity.NOT_AVAILABLE, (), "this node has no peers")
+    found = mesh.get("peers")
+    peers = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    offsets = [abs(number(one.get("clock_offset_ms"))) for one in peers]
+    facts = [
+        ("peer_count", str(len(peers))),
+        ("quorum_writes", f"{mesh.get('quorum_writes')} of {mesh.get('nodes')}"),
+        ("max_skew_secs", f"{max(offsets, default=0) / 1000:.3f}"),
+        ("quarantined", str(mesh.get("quarantined"))),
+    ]
+    notes: list[str] = []
+    for one in peers:
+        name, state = one.get("identity") or one.get("url"), one.get("state")
+        facts.append((f"peer::{name}", f"{state}, {one.get('lag_entries')} entries behind"))
+        if state not in {"up", "same_store"}:
+            notes.append(f"{name} is {state}: {one.get('detail')}")
+        if one.get("blocked"):
+            notes.append(f"{name} cannot take this node's entries: {one['blocked']}")
+    if number(mesh.get("quarantined")):
+        notes.append("entries of peers are kept apart; `ai-memory federation status` says why")
+    if max(offsets, default=0) > _SKEW_WARNED_MS:
+        notes.append("clocks differ by more than the mesh tolerates")
+    severity = Severity.WARNING if notes else Severity.INFO
+    return Section("Sync", severity, facts, "; ".join(notes) or None)
 
 
 def index(stats: Mapping[str, Json]) -> Section:

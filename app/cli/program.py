@@ -42,6 +42,7 @@ ENTRIES: Final = (
     Entry("capabilities", f"{_VERBS}.overview:capabilities", "Show what the node can do."),
     Entry("export", f"{_VERBS}.portability:export", "Write all memories to standard output."),
     Entry("import", f"{_VERBS}.portability:import_", "Store an export from standard input."),
+    Entry("federation", f"{_VERBS}.federation:federation", "Look at the mesh."),
     Entry("backup", f"{_VERBS}.snapshots:backup", "Copy the store while it is in use."),
     Entry("restore", f"{_VERBS}.snapshots:restore", "Put a snapshot in the store's place."),
     Entry("reembed", f"{_VERBS}.reembed:reembed", "A vector of the configured model for all."),

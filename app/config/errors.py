@@ -25,3 +25,9 @@ class ConfigRejectedError(AiMemoryError):
         super().__init__(f"configuration file {path} rejected: {reason}", reason=reason)
         self.path = path
         self.reason = reason
+
+
+class ConfigRefusedError(AiMemoryError):
+    """The settings contradict each other, name a file that cannot be used, or are unsafe."""
+
+    code: ClassVar[str] = "CONFIG_REFUSED"

@@ -30,6 +30,7 @@ from app.config.sections.access import (
     Verify,
     Visibility,
 )
+from app.config.sections.federation import Federation, Tls
 from app.config.sections.inference import Confidence, Embeddings, Llm, Reranker
 from app.config.sections.memory import (
     Limits,
@@ -176,6 +177,8 @@ class Settings(Section):
     scoring: Scoring = Field(default_factory=Scoring)
     storage: Storage = Field(default_factory=Storage)
     limits: Limits = Field(default_factory=Limits)
+    tls: Tls = Field(default_factory=Tls)
+    federation: Federation = Field(default_factory=Federation)
     identity: Identity = Field(default_factory=Identity)
     visibility: Visibility = Field(default_factory=Visibility)
     admin: Admin = Field(default_factory=Admin)

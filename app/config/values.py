@@ -13,6 +13,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints
 
+from app.domain.peer_url import peer_url
+
 I64_MAX: Final = 2**63 - 1
 TEN_YEARS_SECONDS: Final = 315_360_000
 UNLIMITED: Final = "unlimited"
@@ -113,6 +115,9 @@ def _agent_id(text: str) -> str:
 
 
 AgentId = Annotated[str, AfterValidator(_agent_id)]
+
+PeerUrl = Annotated[str, AfterValidator(peer_url)]
+"""A peer's base address, in one spelling."""
 
 _EMBEDDING_MODEL_ALIASES: Final = {
     "nomic_embed_v15": "nomic-embed-text-v1.5",

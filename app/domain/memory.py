@@ -106,6 +106,15 @@ class Memory:
         return owner if isinstance(owner, str) and owner else None
 
     @property
+    def claimed_title(self) -> str:
+        """The title as it was written; what shows is an alias while another row holds it."""
+        if "name_conflict" in self.metadata:
+            for suffix in (f" ~{self.id}", f" ~{self.id[:8]}"):
+                if self.title.endswith(suffix):
+                    return self.title.removesuffix(suffix)
+        return self.title
+
+    @property
     def inbox_target(self) -> str | None:
         """The agent a message is addressed to."""
         target = self.metadata.get("target_agent_id")

@@ -35,6 +35,8 @@ class Draft:
     entity_ids: tuple[str, ...]
     payload: dict[str, Value]
     policy_seq: int = 0
+    after: int = 0
+    """The latest stamp inside the payload; the entry's own will be later."""
 
 
 @dataclass(frozen=True, slots=True)

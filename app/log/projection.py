@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.log.canonical import Value
+    from app.log.hlc import Stamp
 
 SYSTEM_OWNER: Final = "system"
 UNSIGNED: Final = "unsigned"
@@ -85,6 +86,14 @@ def life_of(cells: Cells) -> str | None:
     """The life word, or None while no entry has said it."""
     life = _value(cells, "life")
     return cast("str", life[1]) if isinstance(life, list) else None
+
+
+def text_stamp(cells: Cells) -> Stamp | None:
+    """When and where the present title and content were written; None for a state without them."""
+    name, body = cells.get("name"), cells.get("body")
+    if isinstance(name, Written) and isinstance(body, Written):
+        return max(name.stamp, body.stamp)
+    return None
 
 
 def total(cell: Cell | None) -> int:

@@ -81,6 +81,41 @@ class Metrics:
         self.federation_push_dlq_quarantined_total = self._counter(
             "federation_push_dlq_quarantined_total", "Pushes that a peer refuses for good."
         )
+        self.quorum_ack_total = self._counter(
+            "replication_quorum_ack_total", "Writes that waited for copies, by result.", "result"
+        )
+        self.quorum_failures_total = self._counter(
+            "replication_quorum_failures_total", "Writes without enough copies.", "reason"
+        )
+        self.quorum_ack_seconds = self._histogram(
+            "quorum_ack_seconds", "Time from the local commit to the last copy asked for."
+        )
+        self.replication_lag_entries = self._gauge(
+            "replication_lag_entries", "Entries here that a peer lacks.", "peer"
+        )
+        self.replication_lag_seconds = self._gauge(
+            "replication_lag_seconds", "Age of the oldest own entry that a peer lacks.", "peer"
+        )
+        self.replication_missing_entries = self._gauge(
+            "replication_missing_entries", "Entries that peers have and this node lacks."
+        )
+        self.peer_up = self._gauge("peer_up", "1 for a peer that answers.", "peer")
+        self.clock_offset_seconds = self._gauge(
+            "clock_offset_seconds", "A peer's clock against this node's.", "peer"
+        )
+        self.quarantine_depth = self._gauge(
+            "quarantine_depth", "Entries of peers that are kept apart."
+        )
+        self.pushes = self._gauge("federation_pushes", "Batches sent to a peer.", "peer")
+        self.pushed_entries = self._gauge(
+            "federation_pushed_entries", "Entries sent to a peer.", "peer"
+        )
+        self.received_entries = self._gauge(
+            "federation_received_entries", "Entries that peers sent."
+        )
+        self.known_entries = self._gauge(
+            "federation_known_entries", "Entries that peers sent although they were here."
+        )
         self.auto_export_spawn_failed_total = self._counter(
             "auto_export_spawn_failed_total", "Exports of reflections that failed."
         )
@@ -99,8 +134,8 @@ class Metrics:
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"ai_memory_{name}", meaning, labels, registry=self._registry)
 
-    def _gauge(self, name: str, meaning: str) -> Gauge:
-        return Gauge(f"ai_memory_{name}", meaning, registry=self._registry)
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"ai_memory_{name}", meaning, labels, registry=self._registry)
 
     def _histogram(self, name: str, meaning: str, *labels: str) -> Histogram:
         return Histogram(

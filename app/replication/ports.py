@@ -26,12 +26,19 @@ class PeerCallError(Exception):
     """A call to a peer failed. `detail` names no secret."""
 
     def __init__(
-        self, failure: Failure, detail: str, *, retry_after_seconds: float | None = None
+        self,
+        failure: Failure,
+        detail: str,
+        *,
+        retry_after_seconds: float | None = None,
+        status: int | None = None,
     ) -> None:
+        """`status` is that of the peer's answer, if there was one."""
         super().__init__(f"{failure.value}: {detail}")
         self.failure = failure
         self.detail = detail
         self.retry_after_seconds = retry_after_seconds
+        self.status = status
 
     @property
     def is_permanent(self) -> bool:
@@ -89,8 +96,10 @@ class NodeKey(Protocol):
 class Trust(Protocol):
     """Which peers are known, and by what keys."""
 
-    def admit(self, caller: Caller, node_id: str, public_key: bytes) -> None:
+    def admit(self, caller: Caller, node_id: str, public_key: bytes, name: str = "") -> None:
         """A hello from `caller`, who says to be `node_id`: check against what is bound, or pin it.
+
+        `name` is the identity that the hello gives.
 
         Raises:
             UntrustedPeerError: the certificate, key or id is bound otherwise, or not welcome.

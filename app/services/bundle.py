@@ -13,8 +13,10 @@ from app.services.consolidation import ConsolidationService
 from app.services.disagreements import DisagreementService
 from app.services.duplicates import DuplicateService
 from app.services.entities import EntityService
+from app.services.federation import FederationService
 from app.services.graph import GraphService
 from app.services.health import HealthService
+from app.services.idempotency import IdempotencyService
 from app.services.links import LinkService
 from app.services.loading import LoadingService
 from app.services.maintenance import MaintenanceService
@@ -26,6 +28,7 @@ from app.services.quotas import QuotaService
 from app.services.recall import RecallService
 from app.services.reembed import ReembedService
 from app.services.subscriptions import SubscriptionService
+from app.services.sync import SyncService
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +55,8 @@ class Services:
     namespaces: NamespaceService
     consolidation: ConsolidationService
     disagreements: DisagreementService
+    sync: SyncService
+    federation: FederationService
+    idempotency: IdempotencyService
     reembed: ReembedService | None = None
     """None on a node without an embedder."""

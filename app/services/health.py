@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.services.embedding_state import EmbeddingState
+    from app.services.federation import FederationService
     from app.store.protocol import Store
 
 _CHECK_SECONDS_MAX: Final = 10.0
@@ -37,11 +38,11 @@ class HealthService:
     """
 
     def __init__(
-        self, store: Store, embedding: Callable[[], EmbeddingState], *, federation_enabled: bool
+        self, store: Store, embedding: Callable[[], EmbeddingState], federation: FederationService
     ) -> None:
         self._store = store
         self._embedding = embedding
-        self._federation_enabled = federation_enabled
+        self._federation = federation
 
     async def look(self) -> Health:
         """A sick store is an answer, no error."""
@@ -53,4 +54,4 @@ class HealthService:
             problem = "the store does not answer"
         except AiMemoryError as error:
             problem = error.message
-        return Health(self._embedding().is_ready, self._federation_enabled, problem)
+        return Health(self._embedding().is_ready, self._federation.is_enabled, problem)

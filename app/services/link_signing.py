@@ -59,6 +59,8 @@ class SignatureCheck:
     holds: bool
     signer: str | None
     findings: tuple[str, ...]
+    has_key: bool = False
+    """Whether a key of the observer is enrolled, so that a signature that fails is a wrong one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,8 @@ class LinkVerifier:
         try:
             key.verify(link.signature, signed_bytes(link))
         except InvalidSignature:
-            return _failed(f"the signature is not one of '{observer}' over this link")
-        return SignatureCheck(True, True, observer, ())
+            return _failed(f"the signature is not one of '{observer}' over this link", has_key=True)
+        return SignatureCheck(True, True, observer, (), has_key=True)
 
 
 def signed_bytes(link: MemoryLink) -> bytes:
@@ -108,5 +110,5 @@ def signed_bytes(link: MemoryLink) -> bytes:
     )
 
 
-def _failed(finding: str) -> SignatureCheck:
-    return SignatureCheck(True, False, None, (finding,))
+def _failed(finding: str, *, has_key: bool = False) -> SignatureCheck:
+    return SignatureCheck(True, False, None, (finding,), has_key)

@@ -154,7 +154,7 @@ class ReembedService:
         )
 
     async def _embed(self, row: Memory) -> Embedded | None:
-        text = embedding_text(row.title, row.content)
+        text = embedding_text(row.claimed_title, row.content)
         loop = asyncio.get_running_loop()
         try:
             vector = await loop.run_in_executor(self._threads, self._embedder.embed_document, text)
@@ -163,7 +163,9 @@ class ReembedService:
                 raise
             _LOGGER.warning("the embedding backend refuses the text of %s", row.id)
             return None
-        return Embedded(row.id, content_hash(row.title, row.content), vector.astype(np.float16))
+        return Embedded(
+            row.id, content_hash(row.claimed_title, row.content), vector.astype(np.float16)
+        )
 
     def _chosen(self, namespace: str | None) -> MemoryFilter:
         return MemoryFilter(

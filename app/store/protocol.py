@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from app.domain.ranking import COSINE_FLOOR
 from app.domain.recalled import Chosen, WordHits
@@ -30,6 +30,7 @@ from app.store.replica import (
     VectorRow,
     Veto,
 )
+from app.store.sql.answers import AnswerReads
 from app.store.sql.archive import ArchiveReads
 from app.store.sql.filters import MemoryFilter
 from app.store.sql.links import LinkReads
@@ -37,6 +38,7 @@ from app.store.sql.memories import MemoryReads
 from app.store.sql.namespaces import NamespaceReads
 from app.store.sql.records import RecordReads
 from app.store.sql.statistics import StatisticsReads
+from app.store.sql.sync import SyncReads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,9 +56,11 @@ if TYPE_CHECKING:
     from app.store.sql.selects import SqlValue
 
 T = TypeVar("T")
+Accepts: TypeAlias = "Callable[[str, str], bool]"
 
 __all__ = [
     "NO_VETOES",
+    "Accepts",
     "Charge",
     "Command",
     "Decided",
@@ -242,11 +246,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Unembedded:
-    """A live memory without a current vector."""
+    """A live memory without a current vector.
+
+    Its text is the title as it was written, whoever holds it, and the content; `origin` is who
+    wrote them last.
+    """
 
     memory_id: str
     content_hash: bytes
     text: str
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,12 +273,14 @@ class StoreStatus:
 
 
 class Store(
+    AnswerReads,
     MemoryReads,
     LinkReads,
     ArchiveReads,
     NamespaceReads,
     RecordReads,
     StatisticsReads,
+    SyncReads,
     Replica,
 ):
     """A store. Reads never wait for the writer."""
@@ -353,8 +364,14 @@ class Store(
         """The merged state of one memory, whatever its life."""
 
     @abstractmethod
-    async def unembedded(self, model: str, limit: int) -> Sequence[Unembedded]:
-        """Live memories whose vector of `model` is missing or stale, oldest first."""
+    async def unembedded(
+        self, model: str, limit: int, accepts: Accepts | None = None
+    ) -> Sequence[Unembedded]:
+        """Live memories whose vector of `model` is missing or stale, oldest first.
+
+        With `accepts` only those whose (id, origin) it lets through, however many others wait. It
+        is called off the event loop.
+        """
 
     @abstractmethod
     def watch_backlog(self, notify: Callable[[], None]) -> None:

@@ -126,7 +126,8 @@ def test_the_postgresql_scripts_say_the_declared_tables() -> None:
             if statement.startswith(("CREATE TABLE", "CREATE INDEX", "CREATE UNIQUE")):
                 stated.add(statement)
             elif added := ADDED_COLUMN.fullmatch(statement):
-                stated = {with_column(*added.groups(), one) for one in stated}
+                name, column, column_name = added.groups()
+                stated = {with_column(name, column, column_name, one) for one in stated}
     assert stated == declared
 
 

@@ -17,7 +17,7 @@ from app.domain.errors import (
 from app.store.postgres.connection import PostgresOptions, Preamble, connect, transaction
 from app.store.postgres.errors import explaining
 from app.store.postgres.url import PostgresUrl
-from tests.postgres.certificates import Authority
+from tests.certificates import Authority
 from tools.postgres.cluster import HOST, Cluster
 from tools.postgres.programs import find_programs
 

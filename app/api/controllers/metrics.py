@@ -18,4 +18,5 @@ from app.services.bundle import Services
 async def metrics(services: NamedDependency[Services]) -> Response[bytes]:
     """Text exposition format 0.0.4; gauges are measured at the time of the request."""
     await services.maintenance.refresh_gauges()
+    await services.federation.refresh_gauges()
     return Response(services.metrics.render(), media_type=CONTENT_TYPE)

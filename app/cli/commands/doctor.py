@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 REMOTE_SECONDS: Final = 5.0
 CRITICAL_EXIT: Final = 2
 _RAW: Final = "needs the database; not asked over HTTP"
-_LATER: Final = "this node has no peers"
 
 
 @verb("doctor")
@@ -85,6 +84,7 @@ def _local(session: Session, resolution: Resolution) -> list[Section]:
         with connect(session) as node:
             stats = node.call("GET", "/stats").body
             capabilities = node.call("GET", "/capabilities").body
+            mesh = node.call("GET", "/federation/status").body
     except (AiMemoryError, NodeRefusedError) as error:
         return [Section("Storage", Severity.CRITICAL, shown, error.message)]
     return [
@@ -92,7 +92,7 @@ def _local(session: Session, resolution: Resolution) -> list[Section]:
         diagnosis.index(stats),
         diagnosis.recall(capabilities),
         diagnosis.governance(capabilities),
-        diagnosis.absent("Sync", _LATER),
+        diagnosis.sync(mesh),
         diagnosis.webhook(capabilities),
         diagnosis.abilities(capabilities),
         diagnosis.absent("Reflection Health", "no reflections are kept yet"),
@@ -126,6 +126,7 @@ def _remote(url: str, resolution: Resolution) -> list[Section]:
     try:
         with httpx.Client(base_url=base + API, headers=headers, timeout=REMOTE_SECONDS) as client:
             capabilities = _json(client.get("/capabilities"))
+            mesh = client.get("/federation/status")
             stats_reply = client.get("/stats")
             stats = _json(stats_reply) if stats_reply.is_success else None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
@@ -136,7 +137,7 @@ def _remote(url: str, resolution: Resolution) -> list[Section]:
         diagnosis.absent("Index", missing) if stats is None else diagnosis.index(stats),
         diagnosis.recall(capabilities),
         diagnosis.governance(capabilities),
-        diagnosis.absent("Sync", _RAW),
+        diagnosis.sync(_json(mesh)) if mesh.is_success else diagnosis.absent("Sync", _RAW),
         diagnosis.webhook(capabilities),
         diagnosis.abilities(capabilities),
         diagnosis.absent("Reflection Health", _RAW),

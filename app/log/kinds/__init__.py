@@ -21,6 +21,7 @@ from app.log.kinds.standard import StandardClear, StandardSet
 from app.log.kinds.store import Store
 from app.log.kinds.touch import Touch
 from app.log.kinds.update import Update
+from app.log.kinds.v070 import V070
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +50,7 @@ _ALL: tuple[Kind, ...] = (
     Pending(),
     Vote(),
     Decision(),
+    V070(),
 )
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType({kind.name: kind for kind in _ALL})

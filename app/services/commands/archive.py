@@ -120,7 +120,7 @@ class RestoreMemory:
             raise NotFoundError("not found in archive")
         actor = self.caller.agent_id
         clearing = self._freed_name(view, memory)
-        expires_at = _expiry(memory, self.lives, view.now)
+        expires_at = restored_expiry(memory, self.lives, view.now)
         draft = drafts.restore(found, expires_at, actor, view.now, view.origin)
         return Decided(lambda then: _shown(then, memory), (*clearing, draft))
 
@@ -172,7 +172,8 @@ def _shown(view: View, memory: Memory) -> Memory:
     return memory if found is None else found.memory
 
 
-def _expiry(memory: Memory, lives: TierLives, now: str) -> str | None:
+def restored_expiry(memory: Memory, lives: TierLives, now: str) -> str | None:
+    """The expiry of a restored row: its own, or its tier's life anew when that has passed."""
     if memory.expires_at is None or memory.expires_at > now:
         return memory.expires_at
     seconds = lives.seconds(memory.tier)

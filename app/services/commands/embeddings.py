@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from app.domain.text import content_hash
 from app.log import drafts
 from app.store.protocol import Decided, Needs
 
 if TYPE_CHECKING:
+    from app.domain.memory import Memory
     from app.recall.embedding.protocol import Embedded
     from app.store.protocol import View
 
@@ -17,7 +19,7 @@ EMBEDDING_ACTOR: Final = "system"
 
 @dataclass(frozen=True, slots=True)
 class RecordVector:
-    """One vector; the answer says whether its memory is still there to have it."""
+    """One vector; the answer says whether its memory is still there, with this text, to have it."""
 
     embedded: Embedded
     model: str
@@ -29,7 +31,7 @@ class RecordVector:
     def decide(self, view: View) -> Decided[bool]:
         made = self.embedded
         found = view.snapshot(made.memory_id)
-        if found is None or not found.is_live:
+        if found is None or not found.is_live or not _is_of(made, found.memory):
             return Decided(lambda _: False)
         draft = drafts.embedding(
             made.memory_id,
@@ -40,3 +42,7 @@ class RecordVector:
             EMBEDDING_ACTOR,
         )
         return Decided(lambda _: True, (draft,))
+
+
+def _is_of(made: Embedded, memory: Memory) -> bool:
+    return content_hash(memory.claimed_title, memory.content) == made.content_hash

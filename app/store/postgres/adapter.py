@@ -22,7 +22,7 @@ from app.store.postgres.text_search import coverages, search_all, search_any
 from app.store.postgres.titles import titled_like
 from app.store.postgres.vector_search import VectorLeg
 from app.store.postgres.writes import PostgresWrites
-from app.store.protocol import ScoredId, StoreStatus, TitledId, Unembedded
+from app.store.protocol import ScoredId, StoreStatus, TitledId
 from app.store.sql.conditions import KnownConditions
 from app.store.tables import CURRENT_SCHEMA_VERSION
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from app.domain.recalled import Choose, Chosen, WordHits
     from app.domain.sources import Clock, Randomness
     from app.store.postgres.writes import WriteOptions
+    from app.store.protocol import Accepts, Unembedded
     from app.store.sql.filters import MemoryFilter, Viewer
     from app.store.sql.known import Known
     from app.store.sql.links import GraphBackend, LinkedMemory, LinkFilter
@@ -226,11 +227,15 @@ class PostgresStore(PostgresWrites):
         )
 
     @override
-    async def unembedded(self, model: str, limit: int) -> Sequence[Unembedded]:
+    async def unembedded(
+        self, model: str, limit: int, accepts: Accepts | None = None
+    ) -> Sequence[Unembedded]:
         """Live memories without a current vector."""
         if model != self._model:
             return ()
-        return await self._readers.run(lambda connection: unembedded(connection, model, limit))
+        return await self._readers.run(
+            lambda connection: unembedded(connection, model, limit, accepts)
+        )
 
     @override
     async def unembedded_count(self, model: str, now: str) -> int:

@@ -268,10 +268,11 @@ def with_keys_back(rows: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
     """Rows with every `key_text` as it was."""
     if not any(isinstance(one, str) and _ESCAPE in one for row in rows for one in row):
         return rows
-    return [tuple(_key_back(one) if isinstance(one, str) else one for one in row) for row in rows]
+    return [tuple(key_back(one) if isinstance(one, str) else one for one in row) for row in rows]
 
 
-def _key_back(value: str) -> str:
+def key_back(value: str) -> str:
+    """The text of which `key_text` made this."""
     return value.replace(f"{_ESCAPE}0", "\x00").replace(f"{_ESCAPE}1", _ESCAPE)
 
 

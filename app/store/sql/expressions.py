@@ -76,3 +76,27 @@ def _database_bytes_sqlite(_: database_bytes, __: SQLCompiler, **___: object) ->
 @compiles(database_bytes, "postgresql")
 def _database_bytes_postgresql(_: database_bytes, __: SQLCompiler, **___: object) -> str:
     return "pg_database_size(current_database())"
+
+
+class is_foreign_text(FunctionElement[bool]):  # noqa: N801  # SQL functions are lower case
+    """Whether a time stands in a form whose text order is not time order: `is_foreign_text(at)`.
+
+    Of times in UTC that end in `+00:00` the texts sort as the times do, however many digits the
+    seconds have.
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(is_foreign_text, "sqlite")
+def _is_foreign_text_sqlite(
+    element: is_foreign_text, compiler: SQLCompiler, **kwargs: object
+) -> str:
+    (at,) = (compiler.process(clause, **kwargs) for clause in element.clauses)
+    return f"({at} NOT GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*+00:00')"
+
+
+@compiles(is_foreign_text, "postgresql")
+def _is_foreign_text_postgresql(_: is_foreign_text, __: SQLCompiler, **___: object) -> str:
+    return "false"  # a timestamp, not a text

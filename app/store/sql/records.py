@@ -12,7 +12,14 @@ from app.domain.memory import Memory, MemoryLink
 from app.store.sql.filters import MemoryFilter, conditions
 from app.store.sql.memories import MEMORY_COLUMNS, Page, memory_of
 from app.store.sql.selects import Selects
-from app.store.tables import agent_quotas, memories, memory_links, memory_vectors, subscriptions
+from app.store.tables import (
+    agent_quotas,
+    idempotency_keys,
+    memories,
+    memory_links,
+    memory_vectors,
+    subscriptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,6 +97,24 @@ class InboxQuery:
     since: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class IdempotencyRow:
+    """What a request with a key wrote: its last entry and first entity, and what it was answered.
+
+    `status` and `answer` are None until whoever answers has put them there.
+    """
+
+    key: str
+    actor: str
+    fingerprint: bytes
+    status: int | None
+    answer: bytes | None
+    origin: str
+    seq: int
+    entity_id: str | None
+    expires_at: str
+
+
 _LINK_COLUMNS: Final = tuple(
     memory_links.c[name]
     for name in (
@@ -108,7 +133,7 @@ _QUOTA_COLUMNS: Final = tuple(agent_quotas.c[name] for name in QuotaCounters.__d
 
 
 class RecordReads(Selects):
-    """Subscriptions, quotas, inboxes, pages of an export, and what waits for a vector."""
+    """Subscriptions, quotas, requests' keys, inboxes, pages, and what waits for a vector."""
 
     async def subscription(self, subscription_id: str) -> Subscription | None:
         """One subscription, whoever made it."""
@@ -143,6 +168,26 @@ class RecordReads(Selects):
         if namespace is not None:
             statement = statement.where(agent_quotas.c.namespace == namespace)
         return [_quota(row) for row in await self.select(statement)]
+
+    async def idempotency_row(self, key: str, actor: str) -> IdempotencyRow | None:
+        """What was written under a request's key, also if it has expired."""
+        rows = await self.select(
+            select(*idempotency_keys.c).where(
+                idempotency_keys.c.key == key, idempotency_keys.c.actor == actor
+            )
+        )
+        return _idempotency(rows[0]) if rows else None
+
+    async def expired_keys(self, now: str, limit: int) -> Sequence[tuple[str, str]]:
+        """Some (key, actor) that no request needs any more, the oldest first."""
+        expires_at = idempotency_keys.c.expires_at
+        rows = await self.select(
+            select(idempotency_keys.c.key, idempotency_keys.c.actor)
+            .where(expires_at <= now)
+            .order_by(expires_at)
+            .limit(limit)
+        )
+        return [(cast("str", row["key"]), cast("str", row["actor"])) for row in rows]
 
     async def inbox(self, query: InboxQuery, limit: int, offset: int) -> Page:
         """Messages by priority, then recency, both descending."""
@@ -264,6 +309,10 @@ def _subscription(record: Record) -> Subscription:
 
 def _quota(record: Record) -> QuotaCounters:
     return QuotaCounters(**{column.name: record[column.name] for column in _QUOTA_COLUMNS})  # type: ignore[arg-type]  # columns named like the fields
+
+
+def _idempotency(record: Record) -> IdempotencyRow:
+    return IdempotencyRow(**{column.name: record[column.name] for column in idempotency_keys.c})  # type: ignore[arg-type]  # columns named like the fields
 
 
 def _link(record: Record) -> MemoryLink:

@@ -11,13 +11,11 @@ import numpy as np
 from typing_extensions import override
 
 from app.domain.errors import StoreUnavailableError
-from app.domain.text import content_hash
 from app.log.digest import BUCKETS, EMPTY
 from app.store.protocol import (
     ScoredId,
     StoreStatus,
     TitledId,
-    Unembedded,
 )
 from app.store.sql.conditions import KnownConditions
 from app.store.sql.memories import candidate_of, candidates_select
@@ -32,7 +30,6 @@ from app.store.sqlite.identity import take_identity
 from app.store.sqlite.readers import Readers
 from app.store.sqlite.recall_reads import NearAsked, RecallReads
 from app.store.sqlite.scrub import ScrubReport, scrub
-from app.store.sqlite.stored import json_array
 from app.store.sqlite.titles import titled_like
 from app.store.sqlite.transaction import SqliteReader, SqliteTransactions
 from app.store.sqlite.vector_search import VectorSearch
@@ -54,6 +51,7 @@ if TYPE_CHECKING:
     from app.domain.recalled import Choose, Chosen, WordHits
     from app.domain.sources import Clock, DiskSync, Randomness
     from app.log.epochs import EpochReason, Identity
+    from app.store.protocol import Accepts, Unembedded
     from app.store.sql.conditions import Condition
     from app.store.sql.filters import MemoryFilter, Viewer
     from app.store.sql.known import Known
@@ -174,7 +172,7 @@ class SqliteStore(ReplicatingStore):
     def _start(self, progress: Callable[[int, int], None]) -> None:
         if self._vectors is not None:
             self._vectors.open(self._connection, progress)
-            self._backlog.add(
+            self._backlog.start(
                 cast("str", row[0])
                 for row in self._connection.execute(
                     "SELECT id FROM memories WHERE id NOT IN"
@@ -355,28 +353,15 @@ class SqliteStore(ReplicatingStore):
         )
 
     @override
-    async def unembedded(self, model: str, limit: int) -> Sequence[Unembedded]:
+    async def unembedded(
+        self, model: str, limit: int, accepts: Accepts | None = None
+    ) -> Sequence[Unembedded]:
         """Live memories without a current vector."""
-        if model != self._options.model:
+        if model != self._options.model or not self._backlog:
             return ()
-        ids = self._backlog.first(limit)
-        if not ids:
-            return ()
-        rows = await self._readers.run(
-            lambda connection: connection.execute(
-                "SELECT id, title, content FROM memories"
-                " WHERE id IN (SELECT value FROM json_each(?))",
-                (json_array(ids),),
-            ).fetchall()
+        return await self._readers.run(
+            lambda connection: self._backlog.read(connection, limit, accepts)
         )
-        texts = cast("list[tuple[str, str, str]]", rows)
-        found = {one: (title, content) for one, title, content in texts}
-        self._backlog.discard(one for one in ids if one not in found)
-        return [
-            Unembedded(one, content_hash(*found[one]), " ".join(found[one]))
-            for one in ids
-            if one in found
-        ]
 
     @override
     async def unembedded_count(self, model: str, now: str) -> int:

@@ -165,6 +165,8 @@ class Batch:
     def append(self, draft: Draft) -> Entry:
         """Seal and apply one entry of our own."""
         head = self._own
+        if draft.after:
+            self.observe(draft.after)
         hlc = self._ticks.tick(self.now_ms)
         entry = seal(draft, head.origin, head.seq + 1, hlc, head.hash)
         self.workspace.apply(draft.kind, draft.payload, Stamp(hlc, head.origin))

@@ -23,6 +23,7 @@ _CONTENT_KINDS: Final = (
     "consolidate",
     "standard_set",
     "embedding",
+    "v070",
 )
 """Kinds whose payload may hold content, of the first entity that they name."""
 

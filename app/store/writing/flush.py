@@ -17,6 +17,7 @@ from app.log.projection import (
     Snapshot,
     life_of,
     snapshot,
+    text_stamp,
 )
 from app.log.registers import Written
 from app.log.state import DELETED, LIVE, PURGED, EntityKey, encode_state, row_hash
@@ -110,8 +111,8 @@ _MAKE_WAY: Final = ChangeEach(
 class FlushReport:
     """What followers inside this process want to know of a committed batch."""
 
-    unembedded: list[str] = field(default_factory=list)
-    """Memories whose text is new."""
+    unembedded: dict[str, str] = field(default_factory=dict)
+    """Memories whose text is new → the origin that wrote it."""
     embedded: list[str] = field(default_factory=list)
     """Memories that got a current vector."""
     gone: list[str] = field(default_factory=list)
@@ -311,8 +312,9 @@ class Flush:
             if was_here and (not here or row.text_changed()):
                 rewritten.append(row.id)
             if here and row.new is not None:
-                if not was_here or row.meaning_changed():
-                    report.unembedded.append(row.id)
+                written = text_stamp(row.new.cells)
+                if written is not None and (not was_here or row.meaning_changed()):
+                    report.unembedded[row.id] = written.origin
                 if not was_here or row.name_changed():
                     report.namespaces.add(row.new.memory.namespace)
             elif was_here:

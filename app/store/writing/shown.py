@@ -62,7 +62,7 @@ class Shown:
         if self.old is None or self.new is None:
             return False  # a rival for a name: what shows differs, the text it means does not
         old, new = self.old.memory, self.new.memory
-        return (old.title, old.content) != (new.title, new.content)
+        return (old.claimed_title, old.content) != (new.claimed_title, new.content)
 
     def only_touched(self) -> bool:
         """Whether nothing but what a recall leaves behind differs."""

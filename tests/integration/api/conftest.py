@@ -25,6 +25,7 @@ from app.observability.metrics import Metrics
 from app.recall.pipeline import RecallPipeline
 from app.recall.sessions import SessionRings
 from app.recall.tokens import EstimatedTokens
+from app.replication.v070.gate import GateRules, SyncGate
 from app.services.agents import AgentService
 from app.services.archive import ArchiveService
 from app.services.attestation import Attestation
@@ -36,8 +37,11 @@ from app.services.disagreements import DisagreementService
 from app.services.duplicates import DuplicateService
 from app.services.embedding_state import EmbeddingState
 from app.services.entities import EntityService
+from app.services.federation import FederationService
 from app.services.graph import GraphService
 from app.services.health import HealthService
+from app.services.idempotency import IdempotencyService
+from app.services.keys import KeyDirectory
 from app.services.link_signing import LinkVerifier, NoLinkSigner
 from app.services.links import LinkRules, LinkService
 from app.services.loading import LoadingService
@@ -51,6 +55,7 @@ from app.services.quotas import QuotaService
 from app.services.recall import RecallService
 from app.services.retrieval import StoreLegs
 from app.services.subscriptions import SubscriptionRules, SubscriptionService
+from app.services.sync import EnrolledKeys, SyncRules, SyncService
 from app.services.touches import Extensions, Touches
 from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.connection import PostgresOptions
@@ -132,6 +137,7 @@ class HostTable:
 def make_services(store: Store, clock: MovableClock, touches: Touches) -> Services:
     """Every service over one store, as the composition root builds them, without an embedder."""
     metrics = Metrics()
+    federation = FederationService(store, metrics)
     facts = CapabilityFacts(
         version="0.7.0",
         tier="keyword",
@@ -140,7 +146,7 @@ def make_services(store: Store, clock: MovableClock, touches: Touches) -> Servic
         kg_backend="cte",
     )
     return Services(
-        health=HealthService(store, EmbeddingState, federation_enabled=False),
+        health=HealthService(store, EmbeddingState, federation),
         metrics=metrics,
         capabilities=CapabilityService(store, metrics, EmbeddingState, facts),
         maintenance=MaintenanceService(
@@ -177,6 +183,23 @@ def make_services(store: Store, clock: MovableClock, touches: Touches) -> Servic
         namespaces=NamespaceService(store, clock),
         consolidation=ConsolidationService(store, clock, RandomIds(), TierLives()),
         disagreements=DisagreementService(store, clock),
+        sync=make_sync(store, clock),
+        federation=federation,
+        idempotency=IdempotencyService(store, clock),
+    )
+
+
+def make_sync(
+    store: Store,
+    clock: MovableClock,
+    rules: GateRules = GateRules(),  # noqa: B008 - a frozen value
+    keys: KeyDirectory | None = None,
+    limits: QuotaLimits = LIMITS,
+) -> SyncService:
+    """v0.7.0's wire with the compiled rules of who may use it, unless others are given."""
+    gate = SyncGate(rules, None if keys is None else EnrolledKeys(keys))
+    return SyncService(
+        store, clock, gate, LinkVerifier(keys), SyncRules("host:here", TierLives(), limits)
     )
 
 

@@ -157,7 +157,8 @@ def _embedding(dim: int, memory_id: str, byte: int) -> dict[str, Value]:
 
 
 _fixed = st.fixed_dictionaries
-PAYLOADS: Mapping[str, st.SearchStrategy[dict[str, Value]]] = {
+_row_payload = _fixed({"memory": any_writes})
+PAYLOADS: dict[str, st.SearchStrategy[dict[str, Value]]] = {
     "store": _fixed({"memory": whole_writes}),
     "update": _fixed({"memory": writes(*sorted(_UPDATABLE))}),
     "delete": _fixed(
@@ -224,6 +225,19 @@ PAYLOADS: Mapping[str, st.SearchStrategy[dict[str, Value]]] = {
         }
     ),
 }
+_V070_WRITES = ("link", "standard_set", "pending", "vote", "decision")
+_v070_write = st.one_of(
+    _fixed({"kind": st.just("row"), "hlc": st.integers(0, 12), "payload": _row_payload}),
+    *(
+        _fixed({"kind": st.just(kind), "hlc": st.integers(0, 12), "payload": PAYLOADS[kind]})
+        for kind in _V070_WRITES
+    ),
+)
+PAYLOADS["v070"] = _fixed(
+    {"peer": st.sampled_from(("peer", "host:old")), "writes": st.lists(_v070_write, max_size=3)}
+)
+LATER = st.builds(Stamp, st.integers(13, 24), st.sampled_from(ORIGINS))
+"""Stamps of entries that carry stamps: later than all of these."""
 
 
 @dataclass(frozen=True)
@@ -237,4 +251,9 @@ class Said:
 
 def said(*kinds: str) -> st.SearchStrategy[Said]:
     """An entry of one of these kinds."""
-    return st.one_of([st.builds(Said, st.just(kind), PAYLOADS[kind], stamps) for kind in kinds])
+    return st.one_of(
+        [
+            st.builds(Said, st.just(kind), PAYLOADS[kind], LATER if kind == "v070" else stamps)
+            for kind in kinds
+        ]
+    )

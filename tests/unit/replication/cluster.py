@@ -79,7 +79,7 @@ class Pins:
         self.keys: dict[str, bytes] = {}
         self.refused: set[str] = set()
 
-    def admit(self, caller: Caller, node_id: str, public_key: bytes) -> None:
+    def admit(self, caller: Caller, node_id: str, public_key: bytes, name: str = "") -> None:
         if node_id in self.refused:
             raise UntrustedPeerError("not_welcome", node_id)
         if self.keys.setdefault(node_id, public_key) != public_key:

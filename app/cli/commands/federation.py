@@ -1,0 +1,143 @@
+"""`federation`: how the mesh is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from app.cli.connection import connect
+from app.cli.output import emit, rows_of
+from app.cli.session import Session, note
+from app.cli.verb import Family, verb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.domain.memory import Json
+
+UNWELL_EXIT: Final = 1
+_PEER_COLUMNS: Final = ("node", "name", "state", "key", "certificate", "address")
+_DIGITS: Final = 16
+_COLUMNS: Final = ("peer", "state", "behind", "seconds", "clock offset", "detail")
+
+
+@click.group("federation", cls=Family)
+def federation() -> None:
+    """Look at the mesh, and decide whom to trust."""
+
+
+@verb("status")
+@click.option("--check", is_flag=True, help="Exit code 1 if a peer is down, behind or blocked.")
+def status(session: Session, check: bool) -> int:
+    """Peers, how far each is behind, and whether something is kept apart."""
+    with connect(session) as node:
+        reply = node.call("GET", "/federation/status").body
+    emit(session, reply, _text(reply))
+    return UNWELL_EXIT if check and not _is_well(reply) else 0
+
+
+@verb("peers")
+def peers(session: Session) -> None:
+    """Whose keys and certificates are bound, and which ones wait to be accepted."""
+    with connect(session) as node:
+        reply = node.call("GET", "/federation/peers").body
+    rows = rows_of(reply.get("peers"))
+    if not rows:
+        note("no peer has said hello yet")
+    table = [_PEER_COLUMNS, *(_peer_row(one) for one in rows)] if rows else []
+    emit(session, reply, _aligned(table))
+
+
+@verb("accept")
+@click.argument("peer")
+def accept(session: Session, peer: str) -> None:
+    """Bind the key or certificate that PEER showed and was refused with.
+
+    PEER is a node id or its beginning, a name, or an address, as `federation peers` lists them.
+    """
+    _decide(session, "accept", peer)
+
+
+@verb("forget")
+@click.argument("peer")
+def forget(session: Session, peer: str) -> None:
+    """Bind PEER no longer: its next hello counts as its first."""
+    _decide(session, "forget", peer)
+
+
+def _decide(session: Session, what: str, peer: str) -> None:
+    with connect(session) as node:
+        reply = node.call("POST", f"/federation/{what}", body={"peer": peer}).body
+    emit(session, reply, f"{reply.get('state')}: {reply.get('node_id')} ({reply.get('name')})")
+
+
+def _peer_row(peer: Mapping[str, Json]) -> tuple[str, ...]:
+    certificate = peer.get("fingerprint")
+    return (
+        str(peer.get("node_id")),
+        str(peer.get("name")),
+        str(peer.get("state")),
+        str(peer.get("public_key"))[:_DIGITS],
+        "" if certificate is None else str(certificate)[:_DIGITS],
+        str(peer.get("url") or ""),
+    )
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    if not rows:
+        return ""
+    widths = [max(len(row[no]) for row in rows) for no in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _peers(reply: Mapping[str, Json]) -> list[dict[str, Json]]:
+    peers = reply.get("peers")
+    return [one for one in peers if isinstance(one, dict)] if isinstance(peers, list) else []
+
+
+def _is_well(reply: Mapping[str, Json]) -> bool:
+    return not reply.get("quarantined") and all(
+        one["state"] in {"up", "same_store"} and not one["lag_entries"] and not one["blocked"]
+        for one in _peers(reply)
+    )
+
+
+def _text(reply: Mapping[str, Json]) -> str:
+    if not reply.get("enabled"):
+        return "this node has no peers (--quorum-peers)"
+    nodes = f"{reply.get('nodes')} nodes, writes wait for {reply.get('quorum_writes')}"
+    lines = [
+        f"{reply.get('identity')} ({reply.get('origin')}): {nodes}",
+        f"digest {reply.get('digest')}",
+    ]
+    lines.append(_aligned([_COLUMNS, *(_row(one) for one in _peers(reply))]))
+    if reply.get("quarantined"):
+        lines.append(f"kept apart: {reply['quarantined']} {reply.get('quarantine_codes')}")
+    lacks = reply.get("lacks")
+    if isinstance(lacks, list) and lacks:
+        lines.append(f"this node lacks entries of {len(lacks)} origins and is fetching them")
+    return "\n".join(lines)
+
+
+def _row(peer: Mapping[str, Json]) -> tuple[str, ...]:
+    offset, seconds = peer.get("clock_offset_ms"), peer.get("lag_seconds")
+    blocked = peer.get("blocked")
+    detail = peer.get("detail") or ", ".join(
+        str(one) for one in (blocked.values() if isinstance(blocked, dict) else ())
+    )
+    return (
+        str(peer.get("identity") or peer.get("url")),
+        str(peer.get("state")),
+        str(peer.get("lag_entries")),
+        "" if not isinstance(seconds, int | float) else f"{seconds:.1f}",
+        "" if offset is None else f"{offset} ms",
+        str(detail),
+    )
+
+
+for _command in (status, peers, accept, forget):
+    federation.add_command(_command)

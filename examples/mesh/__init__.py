@@ -1,0 +1,1 @@
+"""Four nodes, twenty agents, one crash: the mesh to look at."""

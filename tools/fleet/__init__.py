@@ -1,0 +1,1 @@
+"""Several real nodes on this machine, each with certificates of its own."""
