@@ -58,6 +58,9 @@ class FederationParts:
     authenticator: Authenticator
     transports: list[HttpTransport]
     pins: PinRows
+    vouching: Vouching
+    credential: Callable[[], dict[str, str]]
+    """Headers that vouch for `key`; none without a credential."""
     watched: Sequence[Watched]
     mesh: Mesh | None = None
     """Told when the list of peers changes, once there is one."""
@@ -109,6 +112,8 @@ async def open_federation(
         authenticator=Authenticator(trust, Verifier(node_id, SystemRandomness()), vouching),
         transports=transports.all,
         pins=pins,
+        vouching=vouching,
+        credential=lambda: transports.headers,
         watched=(),
     )
     parts.watched = [*_inbound(plan), *_outbound(parts, transports, vouching)]

@@ -164,7 +164,7 @@ async def _running(
             if plan.federation is not None and plan.federation.is_meshed:
                 model = None if embedder is None else embedder.fingerprint
                 node.mesh = await stack.enter_async_context(
-                    run_mesh(plan.federation, store, plan.place.local, model)
+                    run_mesh(plan.federation, store, plan.place.local, model, node.services.sync)
                 )
                 node.services.federation.join(node.mesh.mesh, node.mesh.met, node.mesh.trust)
             async with _working(node, composed.touches):
