@@ -212,8 +212,7 @@ class Batch:
             index_texts=index_texts,
             model=model,
         )
-        flush.write_entries(self.entries)
-        flush.write_states(self.collected)
+        flush.write(self.entries, self.collected)
         self.quotas.flush()
         for row in self.local_rows:
             _write_local(self.transaction, row)
