@@ -70,14 +70,27 @@ def await_true(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+@pytest.fixture(scope="session")
+def halted_server() -> Iterator[Cluster]:
+    """The files of a server with an empty store, for copies."""
+    cluster = Cluster.create(find_programs(lambda _: None))
+    try:
+        cluster.start()
+        schema.migrate(PostgresUrl.parse(cluster.url(DATABASE)), lambda _: None)
+        cluster.execute("CHECKPOINT")
+        cluster.halt()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
 @pytest.fixture
-def pair() -> Iterator[Pair]:
+def pair(halted_server: Cluster) -> Iterator[Pair]:
     """A standby that holds a store with the newest schema and streams; asynchronous."""
-    primary = Cluster.create(find_programs(lambda _: None))
+    primary = halted_server.copy()
     made = [primary]
     try:
         primary.start()
-        schema.migrate(PostgresUrl.parse(primary.url(DATABASE)), lambda _: None)
         standby = Cluster.standby_of(primary, "standby")
         made.append(standby)
         standby.start()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from psycopg import sql
@@ -21,7 +22,7 @@ from app.store.postgres.pool import Readers
 from app.store.protocol import ReplicaReads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     import psycopg
 
@@ -36,6 +37,11 @@ REST_SECONDS: Final = 5.0
 _BEHIND_SECONDS: Final = 0.01
 """The same for one that has not come far enough: under a burst of writes hardly any would have."""
 _ACQUIRE_SECONDS_MAX: Final = 2.0
+_KEPT: Final = 64
+"""Preambles kept: making one costs 50 us, and many reads share it."""
+
+Entries = tuple[tuple[str, int], ...]
+"""Origins, each with a sequence number."""
 
 
 class BehindError(Exception):
@@ -55,8 +61,8 @@ class Position:
     last: tuple[str, int] | None = None
 
     @property
-    def entries(self) -> Mapping[str, int]:
-        return {} if self.last is None else {self.last[0]: self.last[1]}
+    def entries(self) -> Entries:
+        return () if self.last is None else (self.last,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +77,23 @@ class ReachedPreamble(Preamble):
         if cursor.fetchone() != (True,):
             raise BehindError
 
-    @classmethod
-    def after(
-        cls, begin: Preamble, position: Position, entries: Mapping[str, int]
-    ) -> ReachedPreamble:
-        """`begin`, if the position's lease and these entries are there."""
-        conditions = [
-            sql.SQL("(SELECT boot_token FROM node_leases WHERE node_id = {}) = {}").format(
-                sql.Literal(position.node_id), sql.Literal(position.boot_token)
-            )
-        ]
-        conditions.extend(
-            sql.SQL("(SELECT head_seq FROM log_origins WHERE origin = {}) >= {}").format(
-                sql.Literal(origin), sql.Literal(seq)
-            )
-            for origin, seq in entries.items()
+
+@lru_cache(maxsize=_KEPT)
+def _reached(begin: Preamble, position: Position, entries: Entries) -> ReachedPreamble:
+    """`begin`, if the position's lease and these entries are there."""
+    conditions = [
+        sql.SQL("(SELECT boot_token FROM node_leases WHERE node_id = {}) = {}").format(
+            sql.Literal(position.node_id), sql.Literal(position.boot_token)
         )
-        asked = sql.SQL("; SELECT {}").format(sql.SQL(" AND ").join(conditions))
-        return cls(begin.text + asked.as_bytes(None))
+    ]
+    conditions.extend(
+        sql.SQL("(SELECT head_seq FROM log_origins WHERE origin = {}) >= {}").format(
+            sql.Literal(origin), sql.Literal(seq)
+        )
+        for origin, seq in entries
+    )
+    asked = sql.SQL("; SELECT {}").format(sql.SQL(" AND ").join(conditions))
+    return ReachedPreamble(begin.text + asked.as_bytes(None))
 
 
 @dataclass(slots=True)
@@ -163,8 +168,8 @@ class RoutedReaders(Readers):
             self._counts.primary += 1
             return await super().run(function, begin)
         position = self._position()
-        entries = position.entries if lag.seen is None else lag.seen.as_dict()
-        reached = ReachedPreamble.after(self._replicas.preamble, position, entries)
+        seen = position.entries if lag.seen is None else tuple(lag.seen.as_dict().items())
+        reached = _reached(self._replicas.preamble, position, seen)
         try:
             found = await self._replicas.run(function, reached)
         except StoreClosedError:
