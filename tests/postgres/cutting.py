@@ -74,11 +74,23 @@ class CuttingProxy:
             reaches, self._cut_at = self._cut_at, None
             if reaches:
                 server.sendall(data)
-                # Its answer, which the client never gets: the commit is done.
-                while b"COMMIT\x00" not in server.recv(_BYTES):
-                    pass
+                _await_commit(client, server)
             return False
         return bool(data)
+
+
+def _await_commit(client: socket.socket, server: socket.socket) -> None:
+    """Until the server has answered, which the client never gets to know."""
+    answer = b""
+    while _COMMIT not in answer:
+        for one in select.select([client, server], [], [])[0]:
+            data = one.recv(_BYTES)
+            if not data:
+                return
+            if one is server:
+                answer += data
+            else:
+                server.sendall(data)  # the rest of its message
 
 
 def _end(one: socket.socket) -> None:

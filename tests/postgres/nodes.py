@@ -1,8 +1,12 @@
 """Nodes' stores on one database, as tests start and stop them."""
 
+import asyncio
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.domain.errors import StoreUnavailableError
+from app.domain.memory import Memory
 from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.connection import PostgresOptions
 from app.store.postgres.identity import NodeFile
@@ -17,6 +21,8 @@ from tests.contract.store.conftest import (
     TurnedClock,
     memory,
 )
+
+PATIENCE_SECONDS = 20.0
 
 
 @dataclass
@@ -62,3 +68,14 @@ async def is_sound(node: PostgresStore) -> bool:
 async def put(node: PostgresStore, *ids: str) -> None:
     for answer in await node.submit_all([Put(memory(one)) for one in ids]):
         assert isinstance(answer, Receipt), answer
+
+
+async def start_over(node: PostgresStore, memory_id: str) -> Receipt[Memory]:
+    """The first write that a new primary takes."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await node.submit(Put(memory(memory_id)))
+        except StoreUnavailableError:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)

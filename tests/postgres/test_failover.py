@@ -13,32 +13,18 @@ import httpx
 import pytest
 
 from app.domain.errors import OutcomeUnknownError, StoreReadOnlyError, StoreUnavailableError
-from app.domain.memory import Memory
 from app.log.epochs import EpochReason
 from app.store.postgres.adapter import PostgresStore
-from app.store.protocol import Receipt
 from app.store.sql.filters import MemoryFilter
 from tests.contract.store.conftest import START, Put, memory
 from tests.postgres.cutting import CuttingProxy
 from tests.postgres.fixtures import Ask
-from tests.postgres.nodes import Nodes, is_sound, put
+from tests.postgres.nodes import Nodes, is_sound, put, start_over
 from tests.postgres.pairs import PATIENCE_SECONDS, Pair, await_true, one
 from tests.postgres.serving import MakeServing
 
 EVERYTHING = MemoryFilter(now=START.isoformat())
 WRITERS = 8
-
-
-async def start_over(nodes: Nodes, node: PostgresStore, name: str) -> Receipt[Memory]:
-    """The first write that the new primary takes."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            return await node.submit(Put(memory(name)))
-        except StoreUnavailableError:
-            assert time.monotonic() < deadline
-            nodes.clock.turn(seconds=1)
-            await asyncio.sleep(0.05)
 
 
 async def all_closed(nodes: Nodes) -> None:
@@ -148,7 +134,7 @@ async def test_a_promotion_that_lost_nothing_still_starts_an_epoch(pair: Pair, t
     before = node.identity
     pair.wait_for_replay()
     pair.fail_over()
-    receipt = await start_over(nodes, node, "m3")
+    receipt = await start_over(node, "m3")
     assert node.identity.reason is EpochReason.DATABASE_CHANGED
     assert (receipt.origin, receipt.seq) == (f"{before.node_id}.{before.epoch + 1}", 1)
     assert await is_sound(node)
@@ -172,7 +158,7 @@ async def test_entries_that_a_promotion_lost_are_never_numbered_again(pair: Pair
     pair.fail_over()
     assert await node_answers(node)
     assert await node.get("m2", EVERYTHING) is None
-    receipt = await start_over(nodes, node, "m4")
+    receipt = await start_over(node, "m4")
     assert receipt.origin != lost[0].origin
     assert [one.hash for one in await node.log_after(lost[0].origin, 0, 10)] == [lost[0].hash]
     # A peer that had them gives them back, as anybody's.
@@ -218,7 +204,7 @@ async def test_a_node_whose_only_server_is_a_standby_says_so_until_it_is_promote
     with pytest.raises(StoreReadOnlyError, match="it is a standby"):
         await node.check()
     cluster.promote()
-    await start_over(nodes, node, "m3")
+    await start_over(node, "m3")
     assert await node_answers(node)
     assert await node.get("m2", EVERYTHING) is None
     assert await is_sound(node)

@@ -16,7 +16,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app.domain.errors import StoreUnavailableError
 from app.store.postgres import schema
 from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.connection import PostgresOptions, Preamble, connect, transaction
@@ -24,6 +23,7 @@ from app.store.postgres.pool import Readers
 from app.store.postgres.url import PostgresUrl
 from app.store.postgres.writes import WriteOptions
 from tests.contract.store.conftest import Put, SeededRandomness, TurnedClock, memory
+from tests.postgres.nodes import start_over
 from tests.postgres.pairs import Pair
 from tools.postgres.cluster import HOST, Cluster
 
@@ -205,14 +205,7 @@ async def test_a_failover_behind_it_is_noticed_though_no_connection_is_lost(
         pair.wait_for_replay()
         pair.fail_over()
         pooler.lead_to(pair.standby)
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                after = await node.submit(Put(memory("m2")))
-                break
-            except StoreUnavailableError:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.1)
+        after = await start_over(node, "m2")
         assert before.origin.endswith(".1")
         assert (after.origin, after.seq) == (f"{before.origin[:-1]}2", 1)
         assert (await node.scrub(lambda _done, _total: None)).is_sound

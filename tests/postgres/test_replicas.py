@@ -14,7 +14,7 @@ from app.store.protocol import ReplicaReads
 from app.store.sql.filters import MemoryFilter
 from tests.contract.store.conftest import START, Put, memory
 from tests.postgres.fixtures import Ask
-from tests.postgres.nodes import Nodes, put
+from tests.postgres.nodes import Nodes, put, start_over
 from tests.postgres.pairs import PATIENCE_SECONDS, Pair, await_true
 from tests.postgres.serving import MakeServing
 
@@ -159,13 +159,7 @@ async def test_a_server_of_another_history_is_not_read(pair: Pair):
     pair.fail_over()
     (pair.primary.data / "standby.signal").touch()
     pair.primary.start()
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            await put(node, "m2")
-            break
-        except AssertionError:
-            assert time.monotonic() < deadline
+    await start_over(node, "m2")
     for _ in range(3):
         nodes.clock.turn(seconds=REST_SECONDS)
         assert await shows(node, "m2")
