@@ -1,7 +1,7 @@
 """The barest durable write on a server: one transaction a batch, one statement a table in it.
 
-The statements are the node's own for new rows, and their parameters are made beforehand: what is
-left is the server, and a driver that sends and waits.
+The statements are the node's own for new rows, an array a column. Making the arrays of the rows,
+and a text's terms, is part of it, as on SQLite; what the server alone takes is told as well.
 """
 
 import asyncio
@@ -140,14 +140,29 @@ class RawServer:
 
 
 def rows_per_second(address: str, template: Template, rows: Sequence[Row], batch: int) -> float:
-    """Store all rows in a new store, `batch` a transaction; making the statements is not timed."""
+    """Store all rows in a new store, `batch` a transaction."""
+    with closing(RawServer(address, template)) as store:
+        started = time.perf_counter()
+        for start in range(0, len(rows), batch):
+            store.commit(store.made(rows[start : start + batch]))
+        return _rate(store, rows, started)
+
+
+def rows_per_second_of_server(
+    address: str, template: Template, rows: Sequence[Row], batch: int
+) -> float:
+    """As `rows_per_second`, with every parameter made beforehand."""
     with closing(RawServer(address, template)) as store:
         batches = [store.made(rows[start : start + batch]) for start in range(0, len(rows), batch)]
         started = time.perf_counter()
         for one in batches:
             store.commit(one)
-        took = time.perf_counter() - started
-        assert store.count() == len(rows), "the baseline lost rows"
+        return _rate(store, rows, started)
+
+
+def _rate(store: RawServer, rows: Sequence[Row], started: float) -> float:
+    took = time.perf_counter() - started
+    assert store.count() == len(rows), "the baseline lost rows"
     return len(rows) / took
 
 

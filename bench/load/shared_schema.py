@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from bench.baseline.rows import make_rows
 from bench.load.servers import started_node
 from bench.load.wrk import LoadDriver, LoadResult
 from bench.measurement import Finding, Measurement, Options, Spread, ratios
@@ -21,6 +22,8 @@ from tools.postgres.obtain import own_cluster
 NODES = (1, 2, 3)
 CLIENTS = 24
 WARM_UP_SECONDS = 1.0
+FIRST_ROWS = 10_000
+BULK_ROWS = 1_000
 WRITES, READS = "writes", "reads"
 
 
@@ -56,8 +59,11 @@ def run(options: Options) -> tuple[Finding, ...]:
 
 def _round(number: int, cluster: Cluster, options: Options, driver: LoadDriver) -> Runs:
     found: Runs = {}
-    with _fleet(cluster, options.scratch / f"round-{number}", f"round_{number}") as nodes:
-        path = _a_memory(nodes[0])
+    database = f"round_{number}"
+    with _fleet(cluster, options.scratch / f"round-{number}", database) as nodes:
+        path = _fill(nodes[0], number)
+        # Else the server would plan for the empty tables that it saw first.
+        cluster.execute("ANALYZE", database)
         # Who goes first changes every round: the store grows meanwhile.
         for count in (*NODES[number % len(NODES) :], *NODES[: number % len(NODES)]):
             asked, clients = nodes[:count], CLIENTS // count
@@ -90,10 +96,16 @@ def _fleet(cluster: Cluster, folder: Path, database: str) -> Iterator[list[Node]
     cluster.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
-def _a_memory(node: Node) -> str:
-    body = {"title": "read again and again", "content": "words " * 160}
-    reply = httpx.post(f"{node.url}/api/v1/memories", json=body, timeout=60.0, trust_env=False)
-    return f"/api/v1/memories/{reply.raise_for_status().json()['id']}"
+def _fill(node: Node, seed: int) -> str:
+    """Store the first rows; the path of one of them."""
+    ids: list[str] = []
+    with httpx.Client(base_url=f"{node.url}/api/v1", timeout=60.0, trust_env=False) as client:
+        for part in range(FIRST_ROWS // BULK_ROWS):
+            rows = make_rows(BULK_ROWS, -1 - part - 100 * seed)
+            body = [{"title": one.title, "content": one.content} for one in rows]
+            reply = client.post("/memories/bulk", json=body).raise_for_status()
+            ids += reply.json()["ids"]
+    return f"/api/v1/memories/{ids[0]}"
 
 
 class _Meter:

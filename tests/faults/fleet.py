@@ -4,6 +4,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -214,8 +215,8 @@ class Fleet:
         return [client for group in self.groups for client in group.clients]
 
     def start(self, client_count: int, seed: int) -> None:
-        for node in self.nodes:
-            node.start()
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(Node.start, self.nodes))
         for group in self.groups:
             group.prepare(self.outages, client_count, seed)
 

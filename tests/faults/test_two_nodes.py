@@ -77,13 +77,13 @@ def break_everything_for(fleet: Fleet, seconds: float) -> None:
 def test_two_nodes_on_one_schema_keep_their_word(make_fleet: MakeFleet):
     fleet = make_fleet(2, seed=1)
     fleet.start(CLIENTS, seed=1)
-    break_everything_once(fleet, pause_seconds=1.5)
+    break_everything_once(fleet, pause_seconds=1.0)
 
 
 def test_two_nodes_on_a_schema_each_keep_their_word(make_fleet: MakeFleet):
     fleet = make_fleet(1, 1, seed=2)
     fleet.start(CLIENTS // 2, seed=2)
-    break_everything_once(fleet, pause_seconds=1.5)
+    break_everything_once(fleet, pause_seconds=1.0)
     fleet.check_separate()
 
 

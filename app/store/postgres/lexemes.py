@@ -51,12 +51,6 @@ _LETTERS: Final = ("D", TAGS, CONTENT, TITLE)
 _KNOWN_PLACES: Final = 2_048  # as many terms as all but long texts have
 
 
-class Lexemes(bytes):
-    """A tsvector in the server's binary form: no text of it is made here and read there."""
-
-    __slots__ = ()
-
-
 @dataclass(frozen=True, slots=True)
 class SearchText:
     """What a row's text is to the index.
@@ -70,12 +64,12 @@ class SearchText:
     token_count: int
 
     @property
-    def packed(self) -> Lexemes:
-        """As a parameter of a statement; the server sorts."""
+    def packed(self) -> bytes:
+        """A tsvector in the server's binary form: no text of it is made here and read there."""
         parts = [_COUNT.pack(len(self.places))]
         for term, held in self.places.items():
             parts += (term.encode(), _HOW_MANY[len(held) // _POSITION_BYTES], held)
-        return Lexemes(b"".join(parts))
+        return b"".join(parts)
 
     @property
     def literal(self) -> str:

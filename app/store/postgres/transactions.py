@@ -39,7 +39,7 @@ from app.store.postgres.identity import (
 from app.store.postgres.statements import marked, plain, rendered, with_keys_back, without_lock
 from app.store.writing.chain import Chain, Head
 from app.store.writing.port import BatchError, BrokenConstraintError, RaceError
-from app.store.writing.statements import Change, Query
+from app.store.writing.statements import Change, Insert, Query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,6 +64,8 @@ _RESUME: Final = (
     b" FROM node_leases AS n JOIN log_origins AS o ON o.origin = %s"
     b" WHERE n.node_id = %s AND n.boot_token = %s FOR UPDATE OF n, o"
 )
+_PART_ROWS: Final = 16
+
 # A batch finds its rows by their keys. Its statements are planned once, while a new store's tables
 # are small and reading all of one seems cheapest, as it is not when they have grown.
 _BY_KEYS: Final = (
@@ -169,7 +171,8 @@ class PostgresChanges(PostgresReader):
                     self._connection.execute(marked(statement), plain(row))
             else:
                 one = rendered(statement)
-                self._connection.execute(one.text, one.parameters(rows))
+                for some in _parts(statement, rows):
+                    self._connection.execute(one.text, one.parameters(some))
 
     def add_to_digests(self, deltas: Mapping[int, bytes]) -> None:
         if deltas:
@@ -177,6 +180,16 @@ class PostgresChanges(PostgresReader):
 
     def note_rewritten(self, ids: Sequence[str]) -> None:
         """Nothing here follows single rows: the server keeps its text index itself."""
+
+
+def _parts(statement: Write, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Rows whose text is worked out here go in parts: the server is at one while the next is made.
+
+    All others go together.
+    """
+    is_worked_out = isinstance(statement, Insert) and statement.feeds_text_index
+    size = _PART_ROWS if is_worked_out else len(rows)
+    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 class PostgresTransaction(PostgresChanges):

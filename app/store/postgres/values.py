@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from psycopg.adapt import Dumper, Loader
-from psycopg.postgres import types
-from psycopg.pq import Format
+from psycopg.adapt import Loader
 from typing_extensions import override
 
-from app.store.postgres.lexemes import Lexemes
+from app.store.postgres.arrays import Array, ArrayDumper
 
 if TYPE_CHECKING:
     import psycopg
@@ -54,21 +52,10 @@ class FlagLoader(Loader):
         return int(bytes(data) == b"t")
 
 
-class LexemesDumper(Dumper):
-    """A tsvector that is in the server's own form already."""
-
-    format = Format.BINARY
-    oid = types["tsvector"].oid
-
-    @override
-    def dump(self, obj: Lexemes) -> Buffer:
-        return obj
-
-
 def register_values(connection: psycopg.Connection) -> None:
     """Make a connection give values in our form, and take them."""
     adapters = connection.adapters
-    adapters.register_dumper(Lexemes, LexemesDumper)
+    adapters.register_dumper(Array, ArrayDumper)
     adapters.register_loader("timestamptz", TimestampLoader)
     adapters.register_loader("jsonb", JsonLoader)
     adapters.register_loader("bool", FlagLoader)

@@ -249,8 +249,7 @@ class Batch:
             index_texts=index_texts,
             model=model,
         )
-        flush.write_entries(self.entries)
-        flush.write_states(self.collected)
+        flush.write(self.entries, self.collected)
         self.quotas.flush()
         self.keys.flush()
         self.origins.flush()
