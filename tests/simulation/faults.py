@@ -10,7 +10,18 @@ from random import Random
 from app.store.sqlite.identity import sidecar_path
 from tests.unit.replication.cluster import Cluster, Node
 
-FAULTS = ("crash", "crash", "part", "part", "one_way", "lossy", "doubling", "skew", "backup", "set_back")
+FAULTS = (
+    "crash",
+    "crash",
+    "part",
+    "part",
+    "one_way",
+    "lossy",
+    "doubling",
+    "skew",
+    "backup",
+    "set_back",
+)
 SKEW_SECONDS = 20.0
 
 

@@ -51,6 +51,7 @@ class Workload:
 
     random: Random
     ids: list[str] = field(default_factory=list)
+    purged: set[str] = field(default_factory=set)
     _made: int = 0
 
     def draw(self, now: str) -> Intent:
@@ -92,6 +93,8 @@ class Workload:
     def _again(self, now: str) -> Intent:
         """The same id once more: it revives what was deleted."""
         chosen = self._id()
+        if chosen in self.purged:  # no client may choose an id, and nobody keeps a purged one
+            return self._store(now)
         command = StoreMemory(self._row(now, chosen), CALLER, "error", None, None)
         return Intent("again", command, revives=(chosen,))
 
@@ -122,6 +125,7 @@ class Workload:
 
     def _purge(self, _: str) -> Intent:
         chosen = self._id()
+        self.purged.add(chosen)
         return Intent("purge", PurgeArchived([chosen], CALLER))
 
     def _restore(self, _: str) -> Intent:
@@ -160,7 +164,7 @@ class Workload:
 
     def _embed(self, _: str) -> Intent:
         chosen = self._id()
-        numbers = np.array([self.random.random() for _ in range(4)], dtype=np.float32)
+        numbers = np.array([self.random.random() for _ in range(4)], dtype=np.float16)
         text = content_hash(f"title {chosen}", "text")
         return Intent("embed", RecordVector(Embedded(chosen, text, numbers), MODEL))
 

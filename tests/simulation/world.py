@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -144,15 +144,11 @@ class World:
             for holder in mesh.quorum.holders
             if holder.marks.get(receipt.origin, 0) >= receipt.seqs[-1]
         }
-        self.acked.append(
-            Acked(intent, receipt.origin, receipt.seqs, hashes, needed, holders)
-        )
+        self.acked.append(Acked(intent, receipt.origin, receipt.seqs, hashes, needed, holders))
 
     async def _entries(self, node: Node, receipt: Receipt[object]) -> list[Entry]:
         first = receipt.seqs[0]
-        return list(
-            await node.store.log_after(receipt.origin, first - 1, len(receipt.seqs))
-        )
+        return list(await node.store.log_after(receipt.origin, first - 1, len(receipt.seqs)))
 
     def _note(self, node: Node, text: str) -> None:
         self.trace.append(f"{asyncio.get_running_loop().time():.6f} {node.name} {text}")
@@ -200,9 +196,7 @@ class World:
                 self.states["void by a set-back disk"] += 1
                 continue
             for node in nodes:
-                found = await node.store.log_after(
-                    one.origin, one.seqs[0] - 1, len(one.seqs)
-                )
+                found = await node.store.log_after(one.origin, one.seqs[0] - 1, len(one.seqs))
                 if [entry.hash for entry in found] != one.hashes:
                     raise BrokenPromiseError(
                         f"{node.name} lost {one.intent.name} {one.origin}:{one.seqs},"
@@ -222,10 +216,7 @@ class World:
 
     async def _nothing_undead(self, nodes: list[Node], alive: set[str]) -> None:
         dead = {
-            memory_id
-            for one in self.acked
-            if self._survives(one)
-            for memory_id in one.intent.kills
+            memory_id for one in self.acked if self._survives(one) for memory_id in one.intent.kills
         } - self.revived
         undead = dead & alive
         if undead:
@@ -241,7 +232,7 @@ class World:
                 raise BrokenPromiseError(f"{node.name}: {report}")
 
 
-async def _rows(node: Node) -> "Iterator[tuple[str, str, str, str]]":  # type: ignore[misc]  # an async generator's own type
+async def _rows(node: Node) -> AsyncIterator[tuple[str, str, str, str]]:
     after = None
     chosen = MemoryFilter(now="2000-01-01T00:00:00.000000+00:00")
     while True:
