@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.bootstrap.mesh_plan import FederationPlan
     from app.replication.authentication import Authenticator
     from app.replication.pins import PeerTrust
+    from app.replication.wire_bindings import WireBindings
     from app.store.protocol import Store
 
 _LOGGER = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class RunningMesh:
     mesh: Mesh
     authenticator: Authenticator
     trust: PeerTrust
+    bindings: WireBindings
     reloader: Reloader
     met: asyncio.Task[None]
     """Done when every peer was tried once: until then nothing may be written."""
@@ -79,7 +81,7 @@ async def run_mesh(
         await mesh.start()
         met = asyncio.create_task(mesh.first_contact(), name="first contact")
         tasks.append(met)
-        yield RunningMesh(mesh, parts.authenticator, parts.trust, reloader, met)
+        yield RunningMesh(mesh, parts.authenticator, parts.trust, parts.bindings, reloader, met)
     finally:
         await mesh.stop()
         for task in tasks:

@@ -26,6 +26,7 @@ from app.replication.pin_rows import PinRows, read_pins
 from app.replication.pins import PeerTrust
 from app.replication.request_proof import Prover, Verifier
 from app.replication.vouching import Vouching
+from app.replication.wire_bindings import WireBindings
 from app.services.keys import KeyDirectory, KeyFileError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class FederationParts:
     trust: PeerTrust
     scopes: Scopes
     authenticator: Authenticator
+    bindings: WireBindings
     transports: list[HttpTransport]
     pins: PinRows
     watched: Sequence[Watched]
@@ -107,6 +109,7 @@ async def open_federation(
         trust=trust,
         scopes=AttestedScopes(attestation, trust.name_of),
         authenticator=Authenticator(trust, Verifier(node_id, SystemRandomness()), vouching),
+        bindings=WireBindings(trust, vouching),
         transports=transports.all,
         pins=pins,
         watched=(),

@@ -161,6 +161,7 @@ async def _running(
                     run_mesh(plan.federation, store, plan.place.local, model)
                 )
                 node.services.federation.join(node.mesh.mesh, node.mesh.met, node.mesh.trust)
+                node.services.sync.join(node.mesh.bindings)
             async with _working(node, composed.touches):
                 yield node
     finally:
