@@ -26,7 +26,6 @@ from app.replication.pin_rows import PinRows, read_pins
 from app.replication.pins import PeerTrust
 from app.replication.request_proof import Prover, Verifier
 from app.replication.vouching import Vouching
-from app.replication.wire_bindings import WireBindings
 from app.services.keys import KeyDirectory, KeyFileError
 
 if TYPE_CHECKING:
@@ -57,9 +56,11 @@ class FederationParts:
     trust: PeerTrust
     scopes: Scopes
     authenticator: Authenticator
-    bindings: WireBindings
     transports: list[HttpTransport]
     pins: PinRows
+    vouching: Vouching
+    credential: Callable[[], dict[str, str]]
+    """Headers that vouch for `key`; none without a credential."""
     watched: Sequence[Watched]
     mesh: Mesh | None = None
     """Told when the list of peers changes, once there is one."""
@@ -114,9 +115,10 @@ async def open_federation(
         trust=trust,
         scopes=AttestedScopes(attestation, trust.name_of),
         authenticator=Authenticator(trust, Verifier(node_id, SystemRandomness()), vouching),
-        bindings=WireBindings(trust, vouching),
         transports=transports.all,
         pins=pins,
+        vouching=vouching,
+        credential=lambda: transports.headers,
         watched=(),
     )
     parts.watched = [

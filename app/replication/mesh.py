@@ -33,7 +33,8 @@ from app.replication.status import (
 from app.replication.waiting import Bell
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from app.domain.sources import Clock, Randomness
     from app.replication.durability import Outcome
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from app.replication.ports import Caller, NodeKey, Transport, Trust
     from app.replication.quorum import Wait
     from app.replication.scopes import Scopes
+    from app.replication.v070.peer import OldPeer
     from app.store.protocol import Store
 
 _LOGGER = logging.getLogger(__name__)
@@ -67,6 +69,8 @@ class MeshParts:
     chance: Randomness
     speaker: Speaker
     scopes: Scopes = _EVERY_SCOPE
+    old: Callable[[str], AbstractAsyncContextManager[OldPeer]] | None = None
+    """Opens a peer of v0.7.0; None if there may be none."""
 
 
 class Mesh:
@@ -106,6 +110,7 @@ class Mesh:
             heard=self.puller.look,
             turned=self._ring_lanes,
             is_muted=self._is_muted,
+            old=parts.old,
         )
         self.answers = Answers(
             AnswerParts(
