@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from app.bootstrap.mesh_parts import open_federation
+from app.bootstrap.old_peers import KnownPeers, OldPeers
 from app.bootstrap.reloading import Reloader
 from app.bootstrap.sources import SystemClock, SystemRandomness
 from app.domain.errors import AiMemoryError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from app.bootstrap.mesh_plan import FederationPlan
     from app.replication.authentication import Authenticator
     from app.replication.pins import PeerTrust
+    from app.services.sync import SyncService
     from app.store.protocol import Store
 
 _LOGGER = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ class RunningMesh:
 
 @asynccontextmanager
 async def run_mesh(
-    plan: FederationPlan, store: Store, local: Path, model: str | None
+    plan: FederationPlan, store: Store, local: Path, model: str | None, sync: SyncService
 ) -> AsyncIterator[RunningMesh]:
     """Meet the peers while the node begins to serve; hand over what they lack before it ends.
 
@@ -66,9 +68,11 @@ async def run_mesh(
             chance=SystemRandomness(),
             speaker=Speaker(plan.options.identity, SOFTWARE, CURRENT_SCHEMA_VERSION, model),
             scopes=parts.scopes,
+            old=OldPeers(parts, store, sync).open,
         )
     )
     parts.mesh = mesh
+    sync.join(KnownPeers(parts))
     reloader = Reloader(parts.watched)
     tasks = [
         asyncio.create_task(parts.pins.run(), name="pins"),

@@ -95,6 +95,11 @@ class HttpTransport:
     def url(self) -> str:
         return self._url
 
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS of new connections; None for an `http://` address."""
+        return self._context
+
     def exchange(self, context: ssl.SSLContext | None) -> None:
         """Use another certificate or other authorities from the next connection on.
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from app.domain.errors import AiMemoryError
@@ -24,11 +25,13 @@ from app.replication.outbox import with_holes
 from app.replication.peer import Peer
 from app.replication.ports import Failure, PeerCallError
 from app.replication.quorum import Reach
+from app.replication.v070.lane import V070Lane
 from app.replication.waiting import Bell
 from app.store.replica import LogTruncatedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from app.domain.sources import Clock, Randomness
     from app.replication.copies import Copies
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from app.replication.ports import Transport
     from app.replication.quorum import Quorum
     from app.replication.scopes import Scopes
+    from app.replication.v070.peer import OldPeer
     from app.store.protocol import Store
 
 _LOGGER = logging.getLogger(__name__)
@@ -77,6 +81,8 @@ class LaneParts:
     """Called when a lane came up or went down."""
     is_muted: Callable[[Lane], bool]
     """Whether another lane, or nobody at all, should push to this peer's store."""
+    old: Callable[[str], AbstractAsyncContextManager[OldPeer]] | None = None
+    """Opens a peer of v0.7.0 by its address."""
 
 
 @dataclass(slots=True)
@@ -161,7 +167,8 @@ class Lane:
     async def _talk(self) -> PeerCallError:
         """Talk to the peer until that fails."""
         try:
-            await self._greet()
+            while not await self._is_greeted():
+                pass  # of v0.7.0, and it may have become one of this release meanwhile
             while True:
                 await self._step()
         except PeerCallError as error:
@@ -181,6 +188,29 @@ class Lane:
         )
 
     # -- hello -----------------------------------------------------------------------------
+
+    async def _is_greeted(self) -> bool:
+        """Say hello; with a v0.7.0 node, which knows no such word, talk as it does instead.
+
+        Raises:
+            PeerCallError: a call failed.
+        """
+        try:
+            await self._greet()
+        except PeerCallError as error:
+            if self._parts.old is None or error.status != HTTPStatus.NOT_FOUND:
+                raise
+        else:
+            return True
+        async with self._parts.old(self.url) as old:
+            lane = V070Lane(old.peer, old.position, self._parts, self.sent, self.counts)
+            await lane.talk(self._bell, self._is_up)
+        return False
+
+    def _is_up(self) -> None:
+        self._backoff.succeeded()
+        self._turn(Reach.UP)
+        self.tried.set()
 
     async def _greet(self) -> None:
         parts, peer = self._parts, self.peer

@@ -18,6 +18,7 @@ from app.replication.guard import OriginGuard
 from app.replication.hello import Introductions, Speaker
 from app.replication.here import Here
 from app.replication.lane import Lane, LaneParts
+from app.replication.messages import Method
 from app.replication.outbox import Outbox
 from app.replication.puller import Puller
 from app.replication.quorum import Quorum, Reach
@@ -32,15 +33,16 @@ from app.replication.status import (
 from app.replication.waiting import Bell
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from app.domain.sources import Clock, Randomness
     from app.replication.durability import Outcome
-    from app.replication.messages import Method
     from app.replication.options import MeshOptions
     from app.replication.ports import Caller, NodeKey, Transport, Trust
     from app.replication.quorum import Wait
     from app.replication.scopes import Scopes
+    from app.replication.v070.peer import OldPeer
     from app.store.protocol import Store
 
 _LOGGER = logging.getLogger(__name__)
@@ -67,6 +69,8 @@ class MeshParts:
     chance: Randomness
     speaker: Speaker
     scopes: Scopes = _EVERY_SCOPE
+    old: Callable[[str], AbstractAsyncContextManager[OldPeer]] | None = None
+    """Opens a peer of v0.7.0; None if there may be none."""
 
 
 class Mesh:
@@ -106,6 +110,7 @@ class Mesh:
             heard=self.puller.look,
             turned=self._ring_lanes,
             is_muted=self._is_muted,
+            old=parts.old,
         )
         self.answers = Answers(
             AnswerParts(
@@ -197,6 +202,11 @@ class Mesh:
             if transport.url not in self.lanes:
                 self._add(transport)
         self._ring_lanes()
+
+    def trust_changed(self) -> None:
+        """Somebody decided anew whom to trust, or who we are: try the peers that are lost now."""
+        for lane in self.lanes.values():
+            lane.contacted(Method.HELLO)
 
     # -- what the node asks ----------------------------------------------------------------
 

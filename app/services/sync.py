@@ -303,8 +303,8 @@ class SyncService:
 
 
 @dataclass(frozen=True, slots=True)
-class PulledHere:
-    """This node's side of pulling from one peer."""
+class V070Here:
+    """This node's side of what it exchanges with one v0.7.0 peer."""
 
     sync: SyncService
     peer: str
@@ -312,6 +312,14 @@ class PulledHere:
     async def pulled_to(self) -> str | None:
         """See `Local`."""
         return (await self.sync.position(self.peer)).pulled_to
+
+    async def pushed_to(self) -> str | None:
+        """See `Position`."""
+        return (await self.sync.position(self.peer)).pushed_to
+
+    async def note_pushed(self, pushed_to: str) -> None:
+        """See `Position`."""
+        await self.sync.note_pushed(self.peer, pushed_to)
 
     async def take(self, rows: Sequence[object], pulled_to: str | None) -> int:
         """See `Local`."""

@@ -16,7 +16,7 @@ from app.replication.v070.signing import PEER_HEADER, pull_text, signing_headers
 from app.replication.v070.wire import MEDIA_TYPE, ItemResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from app.domain.sources import IdSource
     from app.replication.v070.signing import Signer
@@ -46,6 +46,8 @@ class V070Credentials:
     """Where nonces come from."""
     signer: Signer | None = None
     api_key: str | None = None
+    headers: Callable[[], Mapping[str, str]] = dict
+    """More headers: what vouches for the signer's key."""
 
 
 class PushReply(msgspec.Struct, frozen=True):
@@ -126,6 +128,7 @@ class V070Client:
         if credentials.signer is not None:
             nonce = credentials.ids.uuid4()
             headers.update(signing_headers(credentials.signer, signable, nonce))
+            headers.update(credentials.headers())
         return headers
 
     async def _call(

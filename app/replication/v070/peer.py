@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.domain.sources import Clock
     from app.log.entry import Entry
     from app.replication.v070.client import V070Client
+    from app.replication.v070.lane import Position
     from app.replication.v070.pulling import Local
     from app.store.protocol import Store
 
@@ -29,6 +30,14 @@ class V070Outcome:
     refused: list[Refused] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class OldPeer:
+    """A v0.7.0 node, and where it is remembered how far it has come."""
+
+    peer: V070Peer
+    position: Position
+
+
 class V070Peer:
     """Pushes entries as rows, pulls rows; both may be repeated."""
 
@@ -39,7 +48,16 @@ class V070Peer:
         self._store = store
         self._clock = clock
         self.sender = Sender(client, identity)
+        self._client = client
         self._puller = Puller(client, local, self._now)
+
+    async def probe(self) -> None:
+        """Find out whether it is one.
+
+        Raises:
+            PeerCallError: it is not, cannot be reached, or gives nothing to this node.
+        """
+        await self._client.since(self._now(), 1)
 
     async def push(self, entries: Sequence[Entry]) -> V070Outcome:
         """Tell the peer what entries changed, and learn which of them it took.

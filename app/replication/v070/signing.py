@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Protocol
 
-    class Signer(Protocol):
-        """An Ed25519 private key."""
 
-        def sign(self, data: bytes, /) -> bytes:
-            """64 bytes."""
-            ...
+class Signer(Protocol):
+    """An Ed25519 private key."""
+
+    def sign(self, data: bytes, /) -> bytes:
+        """64 bytes."""
+        ...
 
 
 PEER_HEADER: Final = "x-peer-id"
