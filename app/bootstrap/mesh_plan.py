@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from app.bootstrap.reloading import ReloadError
 from app.bootstrap.sources import SystemClock
@@ -61,9 +64,24 @@ class FederationPlan:
         return has_peers or self.guard is not None
 
     @property
+    def readable_peers(self) -> tuple[str, ...]:
+        """Peers on other machines that are not spoken to over TLS."""
+        plain = (peer.url for peer in self.peers if not peer.url.startswith(_HTTPS))
+        return tuple(url for url in plain if not is_loopback(urlsplit(url).hostname or ""))
+
+    @property
     def has_client_certificates(self) -> bool:
         """Whether nobody without an allowlisted certificate gets in."""
         return self.guard is not None and self.guard.admission is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
 
 
 def plan_federation(resolution: Resolution) -> FederationPlan:

@@ -32,7 +32,7 @@ class FederationService:
     def join(self, mesh: Mesh, met: asyncio.Task[None], trust: PeerTrust | None = None) -> None:
         """The node has peers; `met` is done when each was tried once."""
         self.mesh, self._met = mesh, met
-        self.peers = PeerService(trust)
+        self.peers = PeerService(trust, mesh.trust_changed)
 
     async def met(self) -> None:
         """Wait until a write may be made: not before a peer had a chance to know this origin."""

@@ -9,7 +9,7 @@ from app.domain.errors import FeatureMissingError, NotFoundError
 from app.domain.timestamps import format_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from app.replication.pins import PeerPin, PeerTrust
     from app.services.caller import Caller
@@ -33,10 +33,11 @@ class KnownPeer:
 
 
 class PeerService:
-    """For admins. `trust` None: this node is none of a mesh."""
+    """For admins. `trust` None: this node is none of a mesh. `changed` hears of every decision."""
 
-    def __init__(self, trust: PeerTrust | None) -> None:
+    def __init__(self, trust: PeerTrust | None, changed: Callable[[], None] = lambda: None) -> None:
         self._trust = trust
+        self._changed = changed
 
     def all(self, caller: Caller) -> Sequence[KnownPeer]:
         """Bound peers, then those that wait.
@@ -59,9 +60,11 @@ class PeerService:
         """
         trust = self._require(caller)
         try:
-            return _shown(trust.accept(named), "bound")
+            accepted = trust.accept(named)
         except KeyError:
             raise NotFoundError(f"no single peer waits under {named!r}") from None
+        self._changed()
+        return _shown(accepted, "bound")
 
     def forget(self, caller: Caller, named: str) -> KnownPeer:
         """Bind a node no longer: its next hello counts as its first.
@@ -78,6 +81,7 @@ class PeerService:
         if len(found) != 1:
             raise NotFoundError(f"no single peer is bound under {named!r}")
         trust.forget(found[0].node_id)
+        self._changed()
         return _shown(found[0], "forgotten")
 
     def _require(self, caller: Caller) -> PeerTrust:
