@@ -407,6 +407,7 @@ class Lane:
 
     def _heard(self, clock: Mapping[str, int]) -> None:
         self.peer.clock = clock
+        self.peer.watch_clock(self._parts.options.max_offset_ms)
         if self.peer.node_id is not None:
             self._parts.gossip.said(self.peer.node_id, clock)
         for origin in [one for one in self.blocked if clock.get(one, 0) > self.sent.get(one, 0)]:

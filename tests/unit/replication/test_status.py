@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from app.replication.copies import Copies
 from app.replication.quorum import Quorum
 from tests.unit.replication.cluster import Cluster, hours, settle
@@ -63,12 +65,19 @@ async def test_what_we_lack_is_told(cluster: Cluster):
 
 
 @virtual
-async def test_a_wrong_clock_shows(cluster: Cluster):
+async def test_a_wrong_clock_shows_and_alarms(cluster: Cluster, caplog: pytest.LogCaptureFixture):
     a, b = await cluster.full("ab")
     b.clock.skew = hours(0.5)
     await settle(6)
     status = await a.running.status()
     assert abs((status.peers[0].clock_offset_ms or 0) - 1_800_000) < 10
+    assert status.peers[0].is_clock_off
+    await settle(20)
+    alarms = [one for one in caplog.messages if "clock of peer sim://b" in one]
+    assert len(alarms) == 1
+    b.clock.skew = hours(0)
+    await settle(6)
+    assert not (await a.running.status()).peers[0].is_clock_off
 
 
 @virtual
