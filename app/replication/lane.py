@@ -25,7 +25,7 @@ from app.replication.outbox import with_holes
 from app.replication.peer import Peer
 from app.replication.ports import Failure, PeerCallError
 from app.replication.quorum import Reach
-from app.replication.v070.lane import V070Lane
+from app.replication.v070.lane import Progress, V070Lane
 from app.replication.waiting import Bell
 from app.store.replica import LogTruncatedError
 
@@ -118,6 +118,7 @@ class Lane:
         """Own origin → where the peer's copy ends, by its own word and checked by hash."""
         self.blocked: dict[str, Block] = {}
         """Own origins that this peer cannot take from us, and why."""
+        self._old = Progress(self.sent, self.counts)
         self._bell = Bell()
         self._contact = Bell()
         self._backoff = Backoff(parts.chance)
@@ -203,7 +204,7 @@ class Lane:
         else:
             return True
         async with self._parts.old(self.url) as old:
-            lane = V070Lane(old.peer, old.position, self._parts, self.sent, self.counts)
+            lane = V070Lane(old.peer, old.position, self._parts, self._old)
             await lane.talk(self._bell, self._is_up)
         return False
 

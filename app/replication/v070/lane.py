@@ -7,7 +7,7 @@ the last entry that it took; after a restart the few entries of that millisecond
 from __future__ import annotations
 
 import asyncio
-import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from app.domain.timestamps import (
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from app.replication.v070.peer import V070Peer
     from app.replication.waiting import Bell
 
-_LOGGER = logging.getLogger(__name__)
-
 AGAIN_SECONDS: Final = 300.0
 """How often such a peer is asked whether it has become one of this release."""
+SWEEP_SECONDS: Final = 6 * 3_600.0
+"""How often all of its rows are looked at: one that came to it late has an old time."""
 NOTE_SECONDS: Final = 5.0
 """How often it is written down how far the peer has come."""
 
@@ -46,6 +46,15 @@ class Position(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Progress:
+    """What outlives one talk. `sent` and `counts` are the lane's own: it shows them."""
+
+    sent: dict[str, int]
+    counts: Pushed
+    swept_at: float | None = None
+
+
 class V070Lane:
     """What a lane does once it knows that its peer is of v0.7.0."""
 
@@ -54,15 +63,13 @@ class V070Lane:
         peer: V070Peer,
         position: Position,
         parts: LaneParts,
-        sent: dict[str, int],
-        counts: Pushed,
+        progress: Progress,
     ) -> None:
-        """`sent` and `counts` are the lane's own: it shows them, this moves them."""
         self._peer = peer
         self._position = position
         self._parts = parts
-        self._sent = sent
-        self._counts = counts
+        self._progress = progress
+        self._sent = progress.sent
         self._noted: int | None = None
         self._reached: int | None = None
         self._noted_at = 0.0
@@ -86,13 +93,22 @@ class V070Lane:
                 if await self._push():
                     continue
                 if seconds and loop.time() >= pull_at:
-                    await self._peer.pull()
+                    await self._pull()
                     pull_at = loop.time() + seconds
                 await self._note(NOTE_SECONDS)
                 until = min(end, pull_at) if seconds else end
                 await bell.wait(min(max(0.0, until - loop.time()), NOTE_SECONDS))
         finally:
             await self._note(0.0)
+
+    async def _pull(self) -> None:
+        now, progress = asyncio.get_running_loop().time(), self._progress
+        if progress.swept_at is None:
+            progress.swept_at = now
+        is_due = now - progress.swept_at >= SWEEP_SECONDS
+        await self._peer.pull(everything=is_due)
+        if is_due:
+            progress.swept_at = now
 
     async def _push(self) -> bool:
         """Send the next entries of each own origin; whether there were any."""
@@ -116,9 +132,10 @@ class V070Lane:
                 parts.copies.settle(settled)
             self._sent[origin] = outcome.decided_up_to[origin]
             parts.copies.settle(parts.quorum.acked(self._peer.url, list(self._sent.items())))
-            self._counts.batches += 1
-            self._counts.entries += len(parcel.entries)
-            self._counts.bytes += parcel.bytes
+            counts = self._progress.counts
+            counts.batches += 1
+            counts.entries += len(parcel.entries)
+            counts.bytes += parcel.bytes
             self._reached = wall_milliseconds(parcel.entries[-1].hlc)
             found = True
         return found

@@ -80,14 +80,16 @@ class V070Peer:
         refused = [Refused(origin, seq, code) for (origin, seq), code in sorted(codes.items())]
         return V070Outcome(decided, refused)
 
-    async def pull(self) -> int:
+    async def pull(self, *, everything: bool = False) -> int:
         """Take over what the peer has and this node lacks; how many rows changed something.
+
+        `everything`: look at all of its rows, not only at those after the cursor.
 
         Raises:
             PeerCallError: the peer cannot be reached, or gives nothing to this node.
             StoreUnavailableError: this node cannot write now.
         """
-        return await self._puller.pull()
+        return await self._puller.pull(everything=everything)
 
     def _now(self) -> str:
         return format_instant(self._clock.now())

@@ -70,14 +70,17 @@ class Puller:
         self._now = now
         self._page_rows = page_rows
 
-    async def pull(self) -> int:
+    async def pull(self, *, everything: bool = False) -> int:
         """Pull until nothing is left; how many rows changed something here.
+
+        `everything`: from the first row on, for what came to the peer late and so lies before the
+        cursor, which stands then.
 
         Raises:
             PeerCallError: the peer cannot be reached, or gives nothing to this node.
             StoreUnavailableError: this node cannot write now.
         """
-        cursor = await self._local.pulled_to()
+        cursor = None if everything else await self._local.pulled_to()
         changed, limit, limit_max = 0, self._page_rows, PAGE_ROWS_MAX
         while True:
             try:
@@ -100,7 +103,8 @@ class Puller:
                     cut.pulled_to,
                 )
             if cut.rows or cut.pulled_to != cursor:
-                changed += await self._local.take(cut.rows, cut.pulled_to)
+                pulled_to = None if everything else cut.pulled_to
+                changed += await self._local.take(cut.rows, pulled_to)
             if cut.is_last:
                 return changed
             cursor, limit = cut.pulled_to, min(self._page_rows, limit_max)
