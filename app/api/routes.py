@@ -30,6 +30,7 @@ from app.api.controllers.reembed import ReembedController
 from app.api.controllers.search import SearchController
 from app.api.controllers.subscriptions import SubscriptionsController
 from app.api.controllers.sync import SyncController
+from app.api.controllers.sync_local import LocalSyncController
 
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     HealthController,
@@ -56,5 +57,6 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     ModelController,
     ReembedController,
     SyncController,
+    LocalSyncController,
     FederationController,
 )

@@ -50,6 +50,8 @@ ENTRIES: Final = (
     Entry("config", f"{_VERBS}.config:config", "Bring an old configuration file up to date."),
     Entry("schema-init", f"{_VERBS}.schema:schema_init", "Make a store and list what it has."),
     Entry("migrate", f"{_VERBS}.migrate:migrate", "Move a whole store to another database."),
+    Entry("sync", f"{_VERBS}.sync:sync", "Reconcile two database files."),
+    Entry("sync-daemon", f"{_VERBS}.sync_daemon:sync_daemon", "Reconcile with peers, on and on."),
     Entry("completions", f"{_VERBS}.completions:completions", "Print a shell's completion script."),
 )
 
