@@ -132,7 +132,7 @@ async def test_w9_one_name_given_on_two_sides_keeps_both_rows_everywhere(cluster
 kinds = st.sampled_from(sorted(set(KINDS) - {"purge"}))
 drafts_of_every_kind = kinds.flatmap(
     lambda kind: PAYLOADS[kind].map(lambda payload: Draft(kind, "alice", IDS, payload))
-)
+).filter(lambda draft: "purged" not in repr(draft.payload))
 
 
 def _as_is(draft: Draft, _: View) -> Draft:
