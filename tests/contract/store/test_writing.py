@@ -137,12 +137,18 @@ async def test_the_later_claimant_of_a_name_shows_an_alias_until_it_is_free(stor
 
 async def test_somebody_may_take_the_very_title_that_an_alias_shows(store: TestedStore):
     await store.submit_all(
-        [Put(memory("11111111-a", title="same")), Put(memory("22222222-b", title="same"))]
+        [
+            Put(memory("11111111-a", title="same")),
+            Put(memory("22222222-bb", title="same", content="pears")),
+        ]
     )
-    await store.submit(Put(memory("m3", title="same ~22222222")))
+    await store.submit(Put(memory("m3", title="same ~22222222", content="of m3")))
     shown = await titles(store)
     assert shown["m3"] == "same ~22222222"
     assert len(set(shown.values())) == 3
+    assert shown["22222222-bb"] == "same ~22222222-bb"
+    # What a row shows is what it is found by: the id's end has become part of the title.
+    assert await found(store, "same 22222222 bb") == ["22222222-bb"]
 
 
 async def test_a_deleted_memory_is_gone_and_stays_gone_under_updates(store: TestedStore):
