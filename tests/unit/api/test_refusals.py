@@ -15,6 +15,7 @@ from app.api.errors import STATUS, status_of
 from app.api.options import ApiOptions
 from app.api.schemas.body import Body
 from app.asgi import create_app
+from app.config.errors import ConfigRejectedError
 from app.config.secret import Secret
 from app.domain import errors as tree
 from app.services.bundle import Services
@@ -98,7 +99,8 @@ def all_errors(base=tree.AiMemoryError):
     return [base, *(one for child in base.__subclasses__() for one in all_errors(child))]
 
 
-ERRORS = {error.__name__: error for error in all_errors()}
+# A configuration that is rejected ends the process before it serves.
+ERRORS = {one.__name__: one for one in all_errors() if one is not ConfigRejectedError}
 
 
 @get("/raise/{name:str}")
