@@ -144,7 +144,19 @@ class World:
             for holder in mesh.quorum.holders
             if holder.marks.get(receipt.origin, 0) >= receipt.seqs[-1]
         }
+        await self._really_held(receipt, holders)
         self.acked.append(Acked(intent, receipt.origin, receipt.seqs, hashes, needed, holders))
+
+    async def _really_held(self, receipt: Receipt[object], holders: set[str]) -> None:
+        """An ack is a promise about a disk, so look at the disk."""
+        for name in sorted(holders):
+            node = self.cluster.nodes[name]
+            if node.mesh is None:
+                continue
+            if (await node.clocks()).get(receipt.origin, 0) < receipt.seqs[-1]:
+                raise BrokenPromiseError(
+                    f"{name} counts for {receipt.origin}:{receipt.seqs} and does not have it"
+                )
 
     async def _entries(self, node: Node, receipt: Receipt[object]) -> list[Entry]:
         first = receipt.seqs[0]
