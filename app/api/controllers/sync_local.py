@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import FromQuery, JSONBody
 
 from app.api.dependencies import Provided
 from app.domain.errors import ForbiddenError, InvalidInputError
@@ -65,7 +65,7 @@ class LocalSyncController(Controller):
 
     @get("/position")
     async def position(
-        self, services: NamedDependency[Services], caller: Provided[Caller], peer: str
+        self, services: NamedDependency[Services], caller: Provided[Caller], peer: FromQuery[str]
     ) -> PositionBody:
         """How far this node has come with a peer."""
         _require_file(caller)
