@@ -17,6 +17,7 @@ Value: TypeAlias = "bool | int | float | str | bytes | list[Value] | dict[str, V
 
 _TagDecoder: TypeAlias = "Callable[[object, bool], object]"
 _BIGNUM_TAGS: Final = frozenset({2, 3})
+_TEXT: Final = frozenset({str})
 _SCALARS: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 
@@ -99,7 +100,7 @@ def _checked(found: object) -> Value:
         if isinstance(one, list):
             waiting += [inner for inner in one if type(inner) not in _SCALARS]
         elif isinstance(one, dict):
-            if not all(isinstance(key, str) for key in one):
+            if not _TEXT.issuperset(map(type, one)):
                 raise CanonicalError("a key is not a text")
             waiting += [inner for inner in one.values() if type(inner) not in _SCALARS]
         elif type(one) not in _SCALARS:

@@ -61,6 +61,8 @@ def _check(kind: str, key: str, cells: Cells) -> None:
         return
     if not _KEYS[kind](key):
         raise refuse("the key is malformed")
+    if kind == "alias" and len(cells) != len(SCHEMAS[kind].fixed):
+        raise refuse("an alias lacks a register")  # entries write both at once
     for register, cell in cells.items():
         check = _VALUES.get((kind, register), _vote)
         if not check(_value(cell)):

@@ -130,7 +130,9 @@ class Workspace:
 
     def claim(self, memory_id: str) -> tuple[Name, Claim] | None:
         """The claim that a memory's current state makes."""
-        cells = self.cells(EntityKey("memory", memory_id))
+        return self._claim_of(memory_id, self.cells(EntityKey("memory", memory_id)))
+
+    def _claim_of(self, memory_id: str, cells: Cells | None) -> tuple[Name, Claim] | None:
         known = self._claimed.get(memory_id)
         if known is None or known[0] is not cells:
             known = (cells, claim_of(memory_id, cells))
@@ -204,7 +206,7 @@ class Workspace:
     def _reclaim(self, key: EntityKey, old: Cells | None, new: Cells | None) -> set[Name]:
         if key.kind != "memory":
             return set()
-        gone, made = claim_of(key.key, old), claim_of(key.key, new)
+        gone, made = claim_of(key.key, old), self._claim_of(key.key, new)
         if gone == made:
             return set()
         if gone is not None and (claims := self._claims.get(gone[0])) is not None:

@@ -30,7 +30,7 @@ LIVE_LIFE: Final[list[Value]] = [0, LIVE, None, None]
 
 
 def _whole(value: Value, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    return type(value) is int and low <= value <= high
 
 
 def _text_or_null(value: Value) -> bool:
@@ -56,7 +56,12 @@ def _json(value: Value) -> bool:
 
 
 def _pair_of_texts(value: Value) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)  # noqa: PLR2004 - a pair
+    return (
+        isinstance(value, list)
+        and len(value) == 2  # noqa: PLR2004 - a pair
+        and isinstance(value[0], str)
+        and isinstance(value[1], str)
+    )
 
 
 def _body(value: Value) -> bool:
@@ -98,11 +103,13 @@ def _ranked(value: Value, words: Collection[str] | None) -> bool:
     )
 
 
-def _numbers(value: Value, limits: tuple[tuple[int, int], ...]) -> bool:
+def _with_count(value: Value, low: int, high: int) -> bool:
+    """Whether a value is a number in its limits and the accesses at that time."""
     return (
         isinstance(value, list)
-        and len(value) == len(limits)
-        and all(_whole(one, low, high) for one, (low, high) in zip(value, limits, strict=True))
+        and len(value) == 2  # noqa: PLR2004 - a pair
+        and _whole(value[0], low, high)
+        and _whole(value[1], 0, _COUNT_MAX)
     )
 
 
@@ -134,10 +141,10 @@ _CHECKS: Final[Mapping[str, Callable[[Value], bool]]] = {
     "name": _pair_of_texts,
     "body": _body,
     "tags": lambda v: isinstance(v, list) and all(isinstance(tag, str) for tag in v),
-    "priority": lambda v: _numbers(v, ((1, 10), (0, _COUNT_MAX))),
+    "priority": lambda v: _with_count(v, 1, 10),
     "confidence": _confidence,
     "owner": lambda v: _ranked(v, None),
-    "tier": lambda v: _numbers(v, ((0, len(TIERS_BY_RANK) - 1), (0, _COUNT_MAX))),
+    "tier": lambda v: _with_count(v, 0, len(TIERS_BY_RANK) - 1),
     "expires": _instant_or_null,
     "touched_expires": _touched_expires,
     "life": _life,

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from app.log.entry import Entry
+    from app.log.hlc import Stamp
     from app.log.registers import Cells
     from app.log.workspace import Workspace
     from app.store.sql.selects import SqlValue
@@ -312,9 +313,9 @@ class Flush:
             if was_here and (not here or row.text_changed()):
                 rewritten.append(row.id)
             if here and row.new is not None:
-                written = text_stamp(row.new.cells)
-                if written is not None and (not was_here or row.meaning_changed()):
-                    report.unembedded[row.id] = written.origin
+                if not was_here or row.meaning_changed():
+                    # Shown, so it has a title and a content.
+                    report.unembedded[row.id] = cast("Stamp", text_stamp(row.new.cells)).origin
                 if not was_here or row.name_changed():
                     report.namespaces.add(row.new.memory.namespace)
             elif was_here:

@@ -205,8 +205,10 @@ async def test_states_that_cannot_be_shown_are_left_out_one_by_one(stores: Store
         cells[register] = Written(value, old.stamp) if isinstance(old, Written) else value
         return StateRow(kind, one.key, encode_state(cells), one.row_hash)
 
+    near = Stamp(pack(NOW_MS), left.identity.origin)
     far = Stamp(pack(NOW_MS + 3_600_000), left.identity.origin)
-    future = encode_state({"life": Written("live", far)})
+    at = format_instant(START)
+    future = encode_state({"life": Written("live", far), "created": Written(at, far)})
     bad = [
         spoilt("memory", "body", ["only a text"]),
         spoilt("memory", "created", "yesterday"),
@@ -219,6 +221,7 @@ async def test_states_that_cannot_be_shown_are_left_out_one_by_one(stores: Store
         StateRow("memory", "", good[0].state, b""),
         StateRow("memory", "m1", b"\xff", b""),
         StateRow("horse", "m1", good[0].state, b""),
+        StateRow("alias", "m1\x1fhalf", encode_state({"life": Written("live", near)}), b""),
         StateRow("alias", "m1\x1ffuture", future, b""),
     ]
     assert await right.join_states(bad) == 0
