@@ -12,7 +12,7 @@ SUITES := unit architecture postgres contract integration fuzz faults
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help setup setup-run setup-dev serve test check fix format lint types layers \
-  $(addprefix test-,$(SUITES)) docs lock bench soak example postgres
+  $(addprefix test-,$(SUITES)) test-postgres-17 docs lock bench soak example postgres
 
 # $(call phase,NAME): a headline, so that a reader of a long log finds the phase that failed.
 phase = @printf '\n==> %s\n' '$(1)'
@@ -20,7 +20,7 @@ phase = @printf '\n==> %s\n' '$(1)'
 suite = @if [ -d 'tests/$(1)' ]; then $(PY) -m pytest -q -m 'not soak' $(ARGS) 'tests/$(1)'; else echo 'none yet'; fi
 
 help:  ## list what can be done here
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: setup-dev  ## make .venv for running and testing (the other commands do it when needed)
 
@@ -69,9 +69,18 @@ bench: setup-dev  ## measure, and write the table of docs/PERFORMANCE.md (ARGS="
 	@sh tools/system-packages.sh wrk
 	@$(PY) -m bench $(ARGS)
 
-soak: setup-dev  ## the long runs: more kills, more seeds
-	@sh tools/system-packages.sh strace
-	@$(PY) -m pytest -q -m soak $(ARGS) tests
+# A ten-minute run is no hang: the stacks of a hung test are printed after half an hour here.
+soak: setup-dev  ## the long runs: more kills, more seeds, nodes on one server, the older PostgreSQL (an hour)
+	@PATH="$$PATH:/usr/sbin" sh tools/system-packages.sh strace pgbouncer
+	$(call phase,long runs: a line a test and a line a phase)
+	@$(PY) -m pytest -v --no-header -m soak -o faulthandler_timeout=1800 $(ARGS) tests
+	@$(MAKE) --no-print-directory test-postgres-17 ARGS=
+	$(call phase,all soaked)
+
+test-postgres-17: export AI_MEMORY_TEST_POSTGRES_MAJOR = 17
+test-postgres-17: setup-dev  ## the store's contract on PostgreSQL 17, AGE 1.5 and pgvector 0.8.0
+	$(call phase,tests: postgres and contract on PostgreSQL 17)
+	@$(PY) -m pytest -q -m 'not soak' $(ARGS) tests/postgres tests/contract
 
 example: setup-run  ## store the standard library in a running `make serve`, ask twenty questions
 	@$(PY) examples/stdlib/run.py $(ARGS)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
-import ipaddress
 import logging
 import signal
 import sys
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -21,10 +20,10 @@ import httpx
 import uvloop
 
 from app.api.federation import Federation
-from app.api.listener import bind, control_surface, make_server
+from app.api.listener import bind, control_surface, listen, make_server
 from app.api.options import ApiOptions
 from app.asgi import create_app
-from app.bootstrap.mesh_plan import plan_federation
+from app.bootstrap.mesh_plan import is_loopback, plan_federation
 from app.bootstrap.node import NodePlan, run_node
 from app.bootstrap.sources import SystemIds
 from app.config.errors import ConfigRefusedError
@@ -83,15 +82,6 @@ def run(main: Coroutine[object, object, T]) -> T:
         return runner.run(main)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return False
-
-
 def api_options(
     resolution: Resolution, *, loopback: bool, has_client_certificates: bool = False
 ) -> ApiOptions:
@@ -147,6 +137,8 @@ async def serve(
     federation = plan_federation(options.resolution)
     is_guarded = federation.has_client_certificates
     check_exposure(options, has_client_certificates=is_guarded)
+    for url in federation.readable_peers:
+        _LOGGER.warning("what is said to %s can be read and changed on its way: use https://", url)
     listener = _bind(options.host, options.port)
     plan = NodePlan(options.resolution, options.place, SERVE, federation=federation)
     try:
@@ -162,6 +154,7 @@ async def serve(
             _stop_on_signals([public, control])
             _reload_on_signal(node.mesh)
             try:
+                _listen(listener)
                 async with asyncio.TaskGroup() as servers:
                     servers.create_task(control.serve())
                     running = servers.create_task(public.serve(sockets=[listener]))
@@ -180,10 +173,20 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         return bind(host, port)
     except OSError as error:
-        reason = "in_use" if error.errno == errno.EADDRINUSE else "unusable"
-        raise ListenError(
-            f"cannot listen on {host}:{port}: {error.strerror}", reason=reason
-        ) from error
+        raise _unusable(host, port, error) from error
+
+
+def _listen(listener: socket.socket) -> None:
+    try:
+        listen(listener)
+    except OSError as error:
+        host, port = listener.getsockname()[:2]
+        raise _unusable(host, port, error) from error
+
+
+def _unusable(host: str, port: int, error: OSError) -> ListenError:
+    reason = "in_use" if error.errno == errno.EADDRINUSE else "unusable"
+    return ListenError(f"cannot listen on {host}:{port}: {error.strerror}", reason=reason)
 
 
 def _application(node: Node, *, loopback: bool, has_client_certificates: bool = False) -> Litestar:

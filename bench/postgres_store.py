@@ -1,6 +1,6 @@
 """The kept store of real texts, copied into a PostgreSQL server of its own for one measurement."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import cast
@@ -19,6 +19,9 @@ from app.store.postgres.lexemes import search_text
 from app.store.postgres.url import PostgresUrl
 from app.store.postgres.writes import WriteOptions
 from app.store.writing.rows import INDEXED_COLUMNS, PLAIN_COLUMNS
+from bench.measurement import MeasurementError
+from tools.postgres.cluster import Cluster
+from tools.postgres.errors import NoPostgresError
 from tools.postgres.obtain import own_cluster
 
 DATABASE = "bench"
@@ -32,14 +35,34 @@ SETTINGS = {"shared_buffers": "512MB", "maintenance_work_mem": "512MB", "max_wal
 
 
 @contextmanager
+def server(settings: Mapping[str, str]) -> Iterator[Cluster]:
+    """A server of our own with these settings, for one measurement.
+
+    Raises:
+        MeasurementError: There is none for this machine.
+    """
+    try:
+        with own_cluster(print) as cluster:
+            cluster.halt()
+            cluster.start(settings)
+            yield cluster
+    except NoPostgresError as error:
+        raise MeasurementError(str(error)) from error
+
+
+def new_database(cluster: Cluster, name: str) -> str:
+    """The address of a new database with our schema."""
+    cluster.execute(f"CREATE DATABASE {name}")
+    address = cluster.url(name)
+    schema.migrate(PostgresUrl.parse(address), lambda _: None)
+    return address
+
+
+@contextmanager
 def served(database: Path) -> Iterator[str]:
     """The address of a database that holds what an SQLite store's file holds."""
-    with own_cluster(print) as cluster:
-        cluster.halt()
-        cluster.start(SETTINGS)
-        cluster.execute(f"CREATE DATABASE {DATABASE}")
-        address = cluster.url(DATABASE)
-        schema.migrate(PostgresUrl.parse(address), print)
+    with server(SETTINGS) as cluster:
+        address = new_database(cluster, DATABASE)
         fill(address, database)
         yield address
 
@@ -89,7 +112,7 @@ def _memories(source: apsw.Connection) -> Iterator[tuple[object, ...]]:
         if vector is not None:
             halves = np.frombuffer(cast("bytes", vector), "<f2")
             shown = str(halves.astype("<f4").tolist())
-        yield *row, text.vector, text.token_count, shown, dim
+        yield *row, text.literal, text.token_count, shown, dim
 
 
 def _vectors(source: apsw.Connection) -> Iterator[tuple[object, ...]]:

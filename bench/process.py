@@ -52,17 +52,39 @@ def wait_until_idle(pid: int) -> None:
         MeasurementError: It is busy for minutes.
     """
     give_up_at = time.monotonic() + SETTLE_SECONDS_MAX
-    before = _processor_seconds(pid)
+    before = processor_seconds(pid)
     while time.monotonic() < give_up_at:
         time.sleep(IDLE_SECONDS)
-        now = _processor_seconds(pid)
+        now = processor_seconds(pid)
         if now - before <= IDLE_SHARE_MAX * IDLE_SECONDS:
             return
         before = now
     raise MeasurementError("the node does not come to rest")
 
 
-def _processor_seconds(pid: int) -> float:
-    # The name of the process, in brackets, may hold blanks; user and system time are 12 and 13 on.
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+def processor_seconds(pid: int) -> float:
+    """What the process has computed so far."""
+    return sum(_ticks(pid)[:2]) / _TICKS
+
+
+def processor_seconds_of_family(pid: int) -> float:
+    """The same of a process and its children, those that ended included."""
+    whole = float(sum(_ticks(pid)))
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if _fields(int(folder.name))[1] == str(pid):
+                whole += sum(_ticks(int(folder.name)))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+    return whole / _TICKS
+
+
+def _ticks(pid: int) -> list[int]:
+    """User and system time, of the process and of its children that ended."""
+    return [int(field) for field in _fields(pid)[11:15]]
+
+
+def _fields(pid: int) -> list[str]:
+    # The name of the process, in brackets, may hold blanks; what follows is counted from there.
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return text.rpartition(") ")[2].split()

@@ -11,6 +11,7 @@ MODULES = {
     "embedding": "bench.embedding",
     "vector-index": "bench.vector_index",
     "stores": "bench.load.stores",
+    "postgres-stores": "bench.load.postgres_stores",
     "embedding-behind": "bench.load.embedding_behind",
     "recall": "bench.recall",
     "filtered": "bench.filtered",
@@ -20,6 +21,8 @@ MODULES = {
     "text-leg": "bench.textleg",
     "fusion": "bench.fusion",
     "graph": "bench.graph",
+    "shared-schema": "bench.load.shared_schema",
+    "row-bytes": "bench.row_bytes",
 }
 
 

@@ -14,6 +14,7 @@ from app.api.errors import REQUEST_ID, encode, envelope
 from app.api.identity import is_control
 from app.api.limits import BodyLimit
 from app.replication.http_transport import FED_PREFIX
+from app.store.consistency import Exchange, exchanging
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -28,6 +29,7 @@ _VARY: Final = (
     b"origin, access-control-request-method, access-control-request-headers",
 )
 _STREAM: Final = b"text/event-stream"
+_TOKEN: Final = b"x-ai-memory-token"
 
 
 class Gate:
@@ -51,7 +53,8 @@ class Gate:
         cast("MutableMapping[str, object]", scope)[REQUEST_ID] = request.id
         try:
             async with asyncio.timeout(request.seconds) as request.deadline:
-                await self._within(request, scope, receive)
+                with exchanging(request.exchange):
+                    await self._within(request, scope, receive)
         except TimeoutError:
             # Ours: the router answers every other one. After the first byte there is no status
             # left to change; the server cuts the connection, because the response never ends.
@@ -99,6 +102,7 @@ class _Request:
         "_send",
         "body_bytes",
         "deadline",
+        "exchange",
         "given_id",
         "has_body",
         "has_no_reply_body",
@@ -116,6 +120,7 @@ class _Request:
         self.id = ""
         self.given_id: str | None = None
         self.key: bytes | None = None
+        self.exchange = Exchange()
         self.has_body = False
         self.has_no_reply_body = False
         self.body_bytes: int | None = None
@@ -129,6 +134,8 @@ class _Request:
                 self.key = value
             elif name == b"x-request-id" and _REQUEST_ID_FORM.fullmatch(value):
                 self.given_id = value.decode("ascii")
+            elif name == _TOKEN:
+                self.exchange.token = value.decode("latin-1")
 
     async def send(self, message: Message) -> None:
         """Pass a message on; the first one gets the headers that every reply has."""
@@ -137,6 +144,9 @@ class _Request:
             headers = list(message["headers"])
             headers.append((b"x-request-id", self.id.encode("ascii")))
             headers.append(_VARY)
+            token = self.exchange.new_token
+            if token is not None:
+                headers.append((_TOKEN, token.encode("ascii")))
             message["headers"] = headers
             if self.deadline is not None and _is_stream(headers):
                 self.deadline.reschedule(None)  # a stream lasts as long as its reader

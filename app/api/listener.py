@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import socket
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -17,7 +16,7 @@ from litestar.enums import ScopeType
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.api.client_certificates import CERTIFICATE_MARK, ClientAdmission
+from app.api.client_certificates import CERTIFICATE_MARK
 from app.api.errors import encode, envelope
 from app.api.identity import CONTROL_MARK
 
@@ -26,13 +25,15 @@ if TYPE_CHECKING:
 
     from litestar.types import ASGIApp, Receive, Scope, Send
 
-    from app.replication.tls import LiveContext
+    from app.replication.admission import ClientAdmission, Guard
 
 HEADER_SECONDS_MAX: Final = 20.0
 """How long a client may take to send the head of a request, from its first byte or connection."""
 HEAD_BYTES_MAX: Final = 262_144
 """Of a request line and headers: more than any address or name may be long."""
 KEEP_ALIVE_SECONDS: Final = 75
+GOODBYE_SECONDS_MAX: Final = 0.5
+"""How long the end of an idle TLS connection waits for the client's consent at a shutdown."""
 _BACKLOG: Final = 2_048
 _log = structlog.get_logger("ai_memory.api")
 
@@ -112,6 +113,17 @@ class TimedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     @override
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.scheme == "https":
+            # A client that is not reading never says goodbye, and nothing is left to tell it.
+            asyncio.get_running_loop().call_later(GOODBYE_SECONDS_MAX, self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        if self._is_between_requests():
+            self.transport.abort()
+
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         if self._is_refused:
             return
@@ -150,7 +162,7 @@ class Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening TCP socket.
+    """A TCP socket that has its address and does not listen yet: until then callers are refused.
 
     Raises:
         OSError: the address is in use, unknown, or not ours to bind.
@@ -162,7 +174,6 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
         listener.setblocking(False)
     except BaseException:
         listener.close()
@@ -170,12 +181,13 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """TLS of a port; with `admission` only clients that it lets in get to speak HTTP."""
+def listen(listener: socket.socket) -> None:
+    """Let callers queue for whoever accepts them.
 
-    context: LiveContext
-    admission: ClientAdmission | None = None
+    Raises:
+        OSError: somebody else has begun to listen there meanwhile.
+    """
+    listener.listen(_BACKLOG)
 
 
 def make_server(

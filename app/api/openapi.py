@@ -93,6 +93,31 @@ _AGENT_HEADER: Final[Document] = {
     "schema": {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9_:@./-]*$"},
     "example": "ai:claude@laptop",
 }
+_SEEN_NAME: Final = "X-Ai-Memory-Token"
+_SEEN_PARAMETER: Final[Document] = {
+    "name": _SEEN_NAME,
+    "in": "header",
+    "required": False,
+    "description": (
+        "What an earlier write answered, unchanged: the answer shows that write at least, whichever"
+        " node or copy of the store gives it. Without one it shows all that this node wrote."
+    ),
+    "schema": {"type": "string"},
+}
+_SEEN_HEADER: Final[Document] = {
+    "description": "Of a request that wrote: for reads that must show it. The text is opaque.",
+    "schema": {"type": "string"},
+}
+_MAY_LAG: Final = frozenset(
+    {
+        ("get", "/api/v1/memories"),
+        ("get", "/api/v1/memories/{memory_id}"),
+        ("get", "/api/v1/search"),
+        ("get", "/api/v1/recall"),
+        ("post", "/api/v1/recall"),
+    }
+)
+"""What replicas of the store may answer."""
 _ASK_NOBODY: Final = frozenset(
     {"/metrics", "/api/v1/metrics", "/api/v1/capabilities", "/api/v1/tools/list"}
 )
@@ -151,7 +176,7 @@ def completed(schema: Document) -> Document:
     document: Document = msgspec.json.decode(msgspec.json.encode(schema))
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})["ErrorBody"] = _ERROR_SCHEMA
-    components["parameters"] = {"AgentId": _AGENT_HEADER}
+    components["parameters"] = {"AgentId": _AGENT_HEADER, "Token": _SEEN_PARAMETER}
     components["responses"] = {
         f"Refused{status}": _refusal(status, text) for status, text in _REASONS.items()
     }
@@ -179,11 +204,21 @@ def _complete(operation: Document, path: str, method: str) -> None:
     elif path not in _ASK_NOBODY:
         parameters = operation.setdefault("parameters", [])
         parameters.append({"$ref": "#/components/parameters/AgentId"})
+    _name_token(operation, path, method)
     for status in statuses:
         # The framework documents its own shape of a 400, which we do not send.
         if status == HTTPStatus.BAD_REQUEST or str(status) not in own:
             own[str(status)] = {"$ref": f"#/components/responses/Refused{status}"}
     operation["responses"] = dict(sorted(own.items()))
+
+
+def _name_token(operation: Document, path: str, method: str) -> None:
+    if (method, path) in _MAY_LAG:
+        operation["parameters"].append({"$ref": "#/components/parameters/Token"})
+    elif method != "get":
+        for status, reply in operation["responses"].items():
+            if status.startswith("2"):
+                reply.setdefault("headers", {})[_SEEN_NAME] = _SEEN_HEADER
 
 
 def _let_forms_overlap(reply: Document) -> None:

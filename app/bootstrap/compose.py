@@ -106,7 +106,7 @@ def compose(resolution: Resolution, store: Store, around: Surroundings) -> Compo
     services = Services(
         health=HealthService(store, around.embedding, federation),
         metrics=metrics,
-        capabilities=CapabilityService(store, metrics, around.embedding, _facts(settings, store)),
+        capabilities=CapabilityService(store, metrics, around.embedding, _facts(settings)),
         maintenance=MaintenanceService(
             store,
             clock,
@@ -157,13 +157,12 @@ def _rules(settings: Settings) -> _Rules:
     )
 
 
-def _facts(settings: Settings, store: Store) -> CapabilityFacts:
+def _facts(settings: Settings) -> CapabilityFacts:
     return CapabilityFacts(
         version=WIRE_VERSION,
         tier=settings.tier,
         permissions_mode=settings.permissions.mode,
         profile=settings.mcp.profile,
-        kg_backend=store.graph_backend or "cte",
     )
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.bootstrap.mesh_parts import FederationParts
     from app.bootstrap.mesh_plan import FederationPlan
     from app.replication.authentication import Authenticator
+    from app.replication.pins import PeerTrust
     from app.services.sync import SyncService
     from app.store.protocol import Store
 
@@ -39,6 +40,7 @@ class RunningMesh:
 
     mesh: Mesh
     authenticator: Authenticator
+    trust: PeerTrust
     reloader: Reloader
     met: asyncio.Task[None]
     """Done when every peer was tried once: until then nothing may be written."""
@@ -81,7 +83,7 @@ async def run_mesh(
         await mesh.start()
         met = asyncio.create_task(mesh.first_contact(), name="first contact")
         tasks.append(met)
-        yield RunningMesh(mesh, parts.authenticator, reloader, met)
+        yield RunningMesh(mesh, parts.authenticator, parts.trust, reloader, met)
     finally:
         await mesh.stop()
         for task in tasks:

@@ -65,6 +65,11 @@ class FederationParts:
     mesh: Mesh | None = None
     """Told when the list of peers changes, once there is one."""
 
+    def trust_changed(self) -> None:
+        """Let lost peers be tried again at once."""
+        if self.mesh is not None:
+            self.mesh.trust_changed()
+
     def sweep(self) -> None:
         """Drop clients whose time on the allowlist is over; learn where peers answer."""
         guard = self.plan.guard
@@ -116,7 +121,11 @@ async def open_federation(
         credential=lambda: transports.headers,
         watched=(),
     )
-    parts.watched = [*_inbound(plan), *_outbound(parts, transports, vouching)]
+    parts.watched = [
+        *_inbound(plan),
+        *_outbound(parts, transports),
+        *_vouchers(parts, transports, vouching),
+    ]
     return parts
 
 
@@ -194,9 +203,7 @@ def _inbound(plan: FederationPlan) -> Iterator[Watched]:
     yield Reloadable("allowlist", lambda: [path], lambda: read_allowlist(path), use_allowlist)
 
 
-def _outbound(
-    parts: FederationParts, transports: _Transports, vouching: Vouching
-) -> Iterator[Watched]:
+def _outbound(parts: FederationParts, transports: _Transports) -> Iterator[Watched]:
     settings = parts.plan.settings
 
     def load_peers() -> _Peers:
@@ -215,12 +222,7 @@ def _outbound(
 
     async def use_contexts(new: dict[str, ssl.SSLContext | None]) -> None:
         transports.use(transports.peers, new)
-
-    async def use_bundle(new: TrustBundle | None) -> None:
-        vouching.bundle = new
-
-    async def use_credential(new: dict[str, str]) -> None:
-        transports.headers = new
+        parts.trust_changed()
 
     if settings.peer_file is not None:
         file = settings.peer_file
@@ -236,6 +238,21 @@ def _outbound(
         lambda: make_contexts(settings, transports.peers),
         use_contexts,
     )
+
+
+def _vouchers(
+    parts: FederationParts, transports: _Transports, vouching: Vouching
+) -> Iterator[Watched]:
+    settings = parts.plan.settings
+
+    async def use_bundle(new: TrustBundle | None) -> None:
+        vouching.bundle = new
+        parts.trust_changed()
+
+    async def use_credential(new: dict[str, str]) -> None:
+        transports.headers = new
+        parts.trust_changed()
+
     folder = settings.trust_bundle_dir
     yield Reloadable(
         "trust bundle", lambda: filter(None, (folder,)), lambda: read_trust(settings), use_bundle

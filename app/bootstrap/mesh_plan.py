@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-from app.api.client_certificates import ClientAdmission
-from app.api.listener import Guard
 from app.bootstrap.reloading import ReloadError
 from app.bootstrap.sources import SystemClock
 from app.config.errors import ConfigRefusedError
+from app.replication.admission import ClientAdmission, Guard
 from app.replication.allowlist import FingerprintError, parse_allowlist
 from app.replication.credentials import CHAIN_HEADER, CREDENTIAL_HEADER, read_bundle
 from app.replication.durability import Durability
@@ -58,14 +60,28 @@ class FederationPlan:
     @property
     def is_meshed(self) -> bool:
         """Whether this node has peers, or may be one."""
-        return (
-            bool(self.peers) or self.settings.peer_file is not None or self.has_client_certificates
-        )
+        has_peers = bool(self.peers) or self.settings.peer_file is not None
+        return has_peers or self.guard is not None
+
+    @property
+    def readable_peers(self) -> tuple[str, ...]:
+        """Peers on other machines that are not spoken to over TLS."""
+        plain = (peer.url for peer in self.peers if not peer.url.startswith(_HTTPS))
+        return tuple(url for url in plain if not is_loopback(urlsplit(url).hostname or ""))
 
     @property
     def has_client_certificates(self) -> bool:
         """Whether nobody without an allowlisted certificate gets in."""
         return self.guard is not None and self.guard.admission is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
 
 
 def plan_federation(resolution: Resolution) -> FederationPlan:

@@ -13,7 +13,7 @@ from app.bootstrap.compose import Surroundings, compose
 from app.bootstrap.embedding import QueryThreads, choose_embedder
 from app.bootstrap.mesh import run_mesh
 from app.bootstrap.sources import SystemClock, SystemDisk, SystemIds, SystemRandomness
-from app.domain.errors import AiMemoryError
+from app.domain.errors import AiMemoryError, InvalidInputError
 from app.recall.embedding.worker import EmbeddingWorker, WorkerLimits, document_executor
 from app.services.embedding_state import EmbeddingState
 from app.services.reembed import StoreBacklog
@@ -86,6 +86,7 @@ async def run_node(plan: NodePlan, report: Callable[[str, int, int], None]) -> A
     Raises:
         StoreOpenError: see `open_store`; `OwnedElsewhereError` if another process has the file.
         StoreUnavailableError: the file cannot be used now.
+        InvalidInputError: the settings name replicas of a file, or an address that is none.
     """
     lock = take(plan.place.local)
     try:
@@ -115,11 +116,16 @@ def _open(
         new_epoch=plan.new_epoch,
     )
     sources = Sources(SystemClock(), SystemRandomness(), SystemDisk())
+    serving = plan.role == SERVE
     if plan.place.address is None:
+        if serving and settings.store_read_url is not None:
+            raise InvalidInputError("store_read_url is for a store on PostgreSQL only")
         return open_store(options, sources, report)
     from app.bootstrap.postgres import open_on_server  # noqa: PLC0415  # its driver is not for all
 
-    return open_on_server(plan.place.address.reveal(), options, settings, sources, report)
+    return open_on_server(
+        plan.place.address.reveal(), options, settings, sources, report, use_replicas=serving
+    )
 
 
 @asynccontextmanager
@@ -160,7 +166,7 @@ async def _running(
                 node.mesh = await stack.enter_async_context(
                     run_mesh(plan.federation, store, plan.place.local, model, node.services.sync)
                 )
-                node.services.federation.join(node.mesh.mesh, node.mesh.met)
+                node.services.federation.join(node.mesh.mesh, node.mesh.met, node.mesh.trust)
             async with _working(node, composed.touches):
                 yield node
     finally:

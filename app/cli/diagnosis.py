@@ -95,9 +95,15 @@ def storage(stats: Mapping[str, Json]) -> Section:
     facts += [(f"tier::{name}", count) for name, count in _counts(stats.get("by_tier"), "tier")]
     namespaces = _counts(stats.get("by_namespace"), "namespace")[:_NAMESPACES_SHOWN]
     facts += [(f"ns::{name}", count) for name, count in namespaces]
+    reads = stats.get("replica_reads")
+    if isinstance(reads, dict):
+        facts += [(f"replica_reads::{name}", str(count)) for name, count in reads.items() if count]
     if number(stats.get("dim_violations")) > 0:
         note = "vectors of a wrong length; `ai-memory reembed` replaces them"
         return Section("Storage", Severity.CRITICAL, facts, note)
+    if isinstance(reads, dict) and reads.get("problem"):
+        note = "no replica answers; the primary does"
+        return Section("Storage", Severity.WARNING, facts, note)
     return Section("Storage", Severity.INFO, facts)
 
 
@@ -147,6 +153,18 @@ def index(stats: Mapping[str, Json]) -> Section:
     return Section("Index", Severity.INFO, facts)
 
 
+def durability(*, flushes: bool, commit_waits_for: str) -> Section:
+    """What an acknowledged write survives on a PostgreSQL server."""
+    facts = [("fsync", "on" if flushes else "off"), ("synchronous_commit", commit_waits_for)]
+    if not flushes:
+        note = "fsync = off: what the server acknowledges does not survive its loss of power"
+        return Section("Durability", Severity.WARNING, facts, note)
+    if commit_waits_for == "off":
+        note = "the node's own writes wait for the disk all the same"
+        return Section("Durability", Severity.INFO, facts, note)
+    return Section("Durability", Severity.INFO, facts)
+
+
 def recall(capabilities: Mapping[str, Json]) -> Section:
     """How a recall is answered."""
     features = capabilities.get("features")
@@ -165,7 +183,10 @@ def recall(capabilities: Mapping[str, Json]) -> Section:
 
 def abilities(capabilities: Mapping[str, Json]) -> Section:
     """What the node says it can do."""
-    names = ("version", "schema_version", "storage_backend", "db_schema_version", "kg_backend")
+    names = (
+        *("version", "schema_version", "storage_backend", "db_schema_version"),
+        *("kg_backend", "kg_backend_reason"),
+    )
     facts = [(name, str(capabilities[name])) for name in names if name in capabilities]
     return Section("Capabilities", Severity.INFO, facts)
 

@@ -82,6 +82,18 @@ class Settings(Section):
             "here, keep the file's mode at 0600. v0.7.0 knows the flag only",
         ),
     ] = None
+    store_read_url: Annotated[
+        Secret | None,
+        Key(
+            "Where replicas of a PostgreSQL store are: recall, search, get and list go there.",
+            env=("AI_MEMORY_STORE_READ_URL",),
+            flag="serve --store-read-url",
+            ours=True,
+            note="libpq's form: name several hosts and add `load_balance_hosts=random` to spread "
+            "reads. What a replica cannot answer, or has not yet, the primary does; the schema is "
+            "`store_url`'s",
+        ),
+    ] = None
     api_key: Annotated[
         Secret | None,
         Key(

@@ -141,6 +141,12 @@ class StoreReadOnlyError(StoreUnavailableError):
     code = "STORE_READ_ONLY"
 
 
+class OutcomeUnknownError(StoreUnavailableError):
+    """The store was lost while it committed: the write may be there or not."""
+
+    code = "OUTCOME_UNKNOWN"
+
+
 class StoreClosedError(StoreUnavailableError):
     """The node is shutting down."""
 

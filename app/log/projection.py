@@ -28,6 +28,7 @@ from app.log.kinds.alias import split_alias_key
 from app.log.kinds.links import split_link_key
 from app.log.kinds.memory_writes import LIVE_LIFE
 from app.log.registers import Cell, Cells, Written
+from app.log.signing import SIGNATURE_BYTES
 from app.log.state import ARCHIVED, LIVE, META_PREFIX
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from app.log.hlc import Stamp
 
 SYSTEM_OWNER: Final = "system"
+UNSIGNED: Final = "unsigned"
+ATTESTED_LEVELS: Final = frozenset({"self_signed", "peer_attested"})
 _MID: Final = TIER_RANKS["mid"]
 _LONG: Final = TIER_RANKS["long"]
 _REQUIRED: Final = ("name", "body", "tags", "priority", "confidence", "tier", "created", "life")
@@ -343,9 +346,17 @@ def project_link(key: str, cells: Cells) -> MemoryLink | None:
         valid_from=cast("str | None", valid_from),
         valid_until=cast("str | None", _value(cells, "valid_until")),
         observed_by=cast("str | None", observed_by),
-        attest_level="unsigned" if outdated else cast("str | None", attest_level),
+        attest_level=UNSIGNED if outdated else _attest_level(attest_level, signature),
         signature=None if outdated else cast("bytes | None", signature),
     )
+
+
+def _attest_level(level: Value, signature: Value) -> str | None:
+    """The level as a row may show it: another release's word, or one unproven, is none here."""
+    if level is None or level == UNSIGNED:
+        return level
+    is_proven = isinstance(signature, bytes) and len(signature) == SIGNATURE_BYTES
+    return level if level in ATTESTED_LEVELS and is_proven else UNSIGNED
 
 
 @dataclass(frozen=True, slots=True)

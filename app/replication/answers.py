@@ -131,7 +131,7 @@ class Answers:
             flaw = flaw_of(hello)
             if flaw is not None or hello.node_id == parts.here.node_id:
                 raise UntrustedPeerError("identity_refused", flaw or "this is this node's own id")
-            parts.trust.admit(caller, hello.node_id, hello.public_key)
+            parts.trust.admit(caller, hello.node_id, hello.public_key, hello.identity)
             parts.gossip.called(hello.node_id, asyncio.get_running_loop().time())
             parts.gossip.told(hello.cursors)
             await parts.guard.compare(hello.clock)

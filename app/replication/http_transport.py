@@ -252,5 +252,6 @@ def _tls_failure(error: ssl.SSLError) -> PeerCallError:
 
 def _system_text(error: OSError) -> str:
     # Event loops word their own errors, some with the address in it.
-    known = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+    code = error.errno
+    known = os.strerror(code) if code is not None and code > 0 else error.strerror
     return known or type(error).__name__

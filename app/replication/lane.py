@@ -124,6 +124,7 @@ class Lane:
         self._backoff = Backoff(parts.chance)
         self._budget = parts.options.batch_bytes
         self._had_company = False
+        self._was_good = False
         self._failed_at = 0.0
         self._sent_at = 0.0
         self._told: Mapping[str, int] | None = None
@@ -149,9 +150,20 @@ class Lane:
         """Keep the peer supplied, for ever."""
         while True:
             error = await self._talk()
+            if self._may_be_stale(error):
+                continue
             pause = self._failed(error)
             self.tried.set()
             await self._contact.wait(pause)
+
+    def _may_be_stale(self, error: PeerCallError) -> bool:
+        """Whether to try again before anybody is told: once, where a connection was good so far.
+
+        Connections that were kept open end for harmless reasons, and so does a node at its address.
+        """
+        is_first = self.reach is Reach.UP and self._was_good
+        self._was_good = False
+        return is_first and error.failure is Failure.UNREACHABLE
 
     async def _talk(self) -> PeerCallError:
         """Talk to the peer until that fails."""
@@ -322,12 +334,13 @@ class Lane:
             return
         if ack.node_id != self.peer.node_id:
             raise PeerCallError(
-                Failure.THROTTLED, f"node {ack.node_id} answers where {self.peer.node_id} did"
+                Failure.UNREACHABLE, f"node {ack.node_id} answers where {self.peer.node_id} did"
             )
         self._sent_at = asyncio.get_running_loop().time()
         if message.clock is not None:
             self._told = clock
         self._backoff.succeeded()
+        self._was_good = True
         self.counts.batches += not is_sign
         self.counts.entries += sum(len(one.entries) for one in parcels)
         self.counts.bytes += sum(one.bytes for one in parcels)
@@ -395,6 +408,7 @@ class Lane:
 
     def _heard(self, clock: Mapping[str, int]) -> None:
         self.peer.clock = clock
+        self.peer.watch_clock(self._parts.options.max_offset_ms)
         if self.peer.node_id is not None:
             self._parts.gossip.said(self.peer.node_id, clock)
         for origin in [one for one in self.blocked if clock.get(one, 0) > self.sent.get(one, 0)]:

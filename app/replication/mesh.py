@@ -18,6 +18,7 @@ from app.replication.guard import OriginGuard
 from app.replication.hello import Introductions, Speaker
 from app.replication.here import Here
 from app.replication.lane import Lane, LaneParts
+from app.replication.messages import Method
 from app.replication.outbox import Outbox
 from app.replication.puller import Puller
 from app.replication.quorum import Quorum, Reach
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from app.domain.sources import Clock, Randomness
     from app.replication.durability import Outcome
-    from app.replication.messages import Method
     from app.replication.options import MeshOptions
     from app.replication.ports import Caller, NodeKey, Transport, Trust
     from app.replication.quorum import Wait
@@ -202,6 +202,11 @@ class Mesh:
             if transport.url not in self.lanes:
                 self._add(transport)
         self._ring_lanes()
+
+    def trust_changed(self) -> None:
+        """Somebody decided anew whom to trust, or who we are: try the peers that are lost now."""
+        for lane in self.lanes.values():
+            lane.contacted(Method.HELLO)
 
     # -- what the node asks ----------------------------------------------------------------
 

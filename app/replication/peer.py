@@ -32,6 +32,8 @@ class Peer:
     """Its clock less ours, as of the last answer; half of the way there is taken off."""
     round_trip_ms: float | None = None
     heard_at: float | None = None
+    is_off: bool = False
+    """Whether its clock is further away from ours than is tolerated."""
     error: PeerCallError | None = None
     """Why the last attempt failed; None after a success."""
 
@@ -53,3 +55,14 @@ class Peer:
         self.round_trip_ms = (received - sent) * 1000
         self.offset_ms = round(peer_ms - (now_ms - self.round_trip_ms / 2))
         self.heard_at = received
+
+    def watch_clock(self, max_offset_ms: int) -> None:
+        """Raise the alarm when its clock goes too far away, and say when it is back."""
+        is_off = self.offset_ms is not None and abs(self.offset_ms) > max_offset_ms
+        if is_off != self.is_off:
+            self.is_off = is_off
+            _LOGGER.log(
+                logging.ERROR if is_off else logging.INFO,
+                "the clock of peer %s is %s ms away from this node's, tolerated are %d",
+                *(self.url, self.offset_ms, max_offset_ms),
+            )

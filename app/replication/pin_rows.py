@@ -93,6 +93,8 @@ class PinRows:
             AiMemoryError: the store cannot write; it stays noted.
         """
         self._rung.clear()
+        if not self._waiting:
+            return
         taken, self._waiting = self._waiting, {}
         try:
             await self._store.submit(_Write(tuple(_row(*one) for one in taken.items())))

@@ -176,7 +176,8 @@ class PeerTrust:
         """Remember where a node answers, for people."""
         pin = self._pins.get(node_id)
         if pin is not None and pin.url != url:
-            self._bind(replace(pin, url=url))
+            self._pins[node_id] = noted = replace(pin, url=url)
+            self._store.put(noted)
 
     @property
     def pins(self) -> Sequence[PeerPin]:

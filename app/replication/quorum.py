@@ -8,6 +8,7 @@ writes that some peer refused are looked at one by one.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import heappop, heappush
@@ -99,6 +100,12 @@ class Quorum:
         self._levels: dict[_Level, list[tuple[int, int, Wait]]] = {}
         self._odd: list[Wait] = []
         self._order = 0
+        self._doubted: set[str] = set()
+        """Origins of which some peer refused something: a mark says less there."""
+        self._marks: dict[str, list[int]] = {}
+        """Origin → the marks of distinct stores, ascending; forgotten when one moves."""
+        self._hope: int | None = None
+        """How many copies a write can have at most, refusals aside."""
 
     @property
     def holders(self) -> Collection[Holder]:
@@ -114,10 +121,12 @@ class Quorum:
     def join(self, name: str) -> None:
         """A peer, of whom nothing is known yet."""
         self._holders[name] = Holder(name)
+        self._forget()
 
     def leave(self, name: str) -> list[Wait]:
         """A peer is no longer one."""
         del self._holders[name]
+        self._forget()
         return self._look_at_all()
 
     def found(self, name: str, store: str) -> list[Wait]:
@@ -126,6 +135,7 @@ class Quorum:
         if holder.store == store:
             return []
         holder.store = store
+        self._forget()
         return self._look_at_all()
 
     def reached(self, name: str, reach: Reach) -> list[Wait]:
@@ -134,6 +144,7 @@ class Quorum:
         if holder.reach is reach:
             return []
         holder.reach = reach
+        self._hope = None
         return self._look_at_all() if reach.is_lost else []
 
     def acked(self, name: str, marks: Iterable[tuple[str, int]]) -> list[Wait]:
@@ -143,6 +154,7 @@ class Quorum:
         for origin, mark in marks:
             if holder.marks.get(origin, 0) != mark:
                 holder.marks[origin] = mark
+                self._marks.pop(origin, None)
                 moved.append(origin)
         settled = [wait for origin in moved for wait in self._settle(origin)]
         if self._odd and moved:
@@ -153,6 +165,7 @@ class Quorum:
         """A peer keeps entries apart, or was sent them without what they say."""
         if not seqs:
             return []
+        self._doubted.add(origin)
         known = self._holders[name].refused.setdefault(origin, set())
         known.update(seqs)
         if len(known) > REFUSALS_KEPT:
@@ -161,10 +174,9 @@ class Quorum:
 
     def add(self, wait: Wait) -> Verdict | None:
         """Wait for copies; the verdict if it is there already."""
-        verdict = self.judge(wait)
-        if verdict is not None:
-            wait.verdict = verdict
-            return verdict
+        wait.verdict = self._judge_fast(wait)
+        if wait.verdict is not None:
+            return wait.verdict
         self._order += 1
         heap = self._levels.setdefault((wait.origin, wait.needed), [])
         heappush(heap, (wait.last, self._order, wait))
@@ -201,16 +213,36 @@ class Quorum:
     def _others(self) -> Iterator[Holder]:
         return (one for one in self._holders.values() if one.store != self._own_store)
 
+    def _forget(self) -> None:
+        self._marks.clear()
+        self._hope = None
+
+    def _judge_fast(self, wait: Wait) -> Verdict | None:
+        """The same as `judge`, from what is kept for the common case."""
+        if wait.origin not in self._doubted:
+            marks = self._marks_of(wait.origin)
+            got = 1 + len(marks) - bisect_left(marks, wait.last)
+            if got >= wait.needed:
+                return Verdict(got, None)
+            if self._hope is None:
+                hopeful = {one.place for one in self._others() if not one.reach.is_lost}
+                self._hope = 1 + len(hopeful)
+            if self._hope >= wait.needed:
+                return None
+        return self.judge(wait)
+
     def _settle(self, origin: str) -> Iterator[Wait]:
+        marks = self._marks_of(origin)
         for (of, needed), heap in list(self._levels.items()):
             if of != origin:
                 continue
-            mark = self._mark(origin, needed - 1)
+            # Those who need k peers go as far as the k-th highest mark.
+            mark = marks[1 - needed] if needed - 1 <= len(marks) else 0
             while heap and heap[0][0] <= mark:
                 _, _, wait = heappop(heap)
                 if wait.verdict is not None:
                     continue
-                wait.verdict = self.judge(wait)
+                wait.verdict = self._judge_fast(wait)
                 if wait.verdict is None:
                     self._odd.append(wait)
                 else:
@@ -218,13 +250,15 @@ class Quorum:
             if not heap:
                 del self._levels[of, needed]
 
-    def _mark(self, origin: str, peers: int) -> int:
-        """The highest number that so many peers' stores hold, refusals aside."""
-        best: dict[str, int] = {}
-        for one in self._others():
-            best[one.place] = max(best.get(one.place, 0), one.marks.get(origin, 0))
-        marks = sorted(best.values(), reverse=True)
-        return marks[peers - 1] if 0 < peers <= len(marks) else 0
+    def _marks_of(self, origin: str) -> list[int]:
+        """How far distinct stores have come with an origin, refusals aside, ascending."""
+        found = self._marks.get(origin)
+        if found is None:
+            best: dict[str, int] = {}
+            for one in self._others():
+                best[one.place] = max(best.get(one.place, 0), one.marks.get(origin, 0))
+            found = self._marks[origin] = sorted(best.values())
+        return found
 
     def _look_at_odd(self) -> list[Wait]:
         settled = []

@@ -44,6 +44,7 @@ class PeerStatus:
     detail: str | None
     heard_seconds_ago: float | None
     clock_offset_ms: int | None
+    is_clock_off: bool
     round_trip_ms: float | None
     watermark: int
     """Up to which number of the current own origin the peer is known to hold the log."""
@@ -100,6 +101,7 @@ async def peer_status(
         detail=None if peer.error is None else peer.error.detail,
         heard_seconds_ago=None if peer.heard_at is None else now - peer.heard_at,
         clock_offset_ms=peer.offset_ms,
+        is_clock_off=peer.is_off,
         round_trip_ms=peer.round_trip_ms,
         watermark=lane.sent.get(here.origin, 0),
         clock=dict(peer.clock),

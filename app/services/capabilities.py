@@ -48,7 +48,6 @@ class CapabilityFacts:
     tier: str
     permissions_mode: str
     profile: str
-    kg_backend: str
     llm: str | None = None
     cross_encoder: str | None = None
     parts: frozenset[str] = frozenset()
@@ -65,6 +64,8 @@ class _Look:
     status: StoreStatus
     activity: Activity
     evictions: int
+    kg_backend: str
+    kg_backend_reason: str | None
 
     def word(self, part: str) -> str:
         return "implemented" if part in self.facts.parts else "planned"
@@ -98,6 +99,8 @@ class CapabilityService:
             await self._store.status(),
             await self._store.activity(),
             self._metrics.index_evictions(),
+            self._store.graph_backend or "cte",
+            self._store.graph_reason,
         )
         version = (accepted or "").strip().lower().removeprefix("v")
         document = _base(look)
@@ -189,9 +192,11 @@ def _add_second(document: Document, look: _Look) -> None:
         "approval": {"pending_requests": look.activity.pending},
         "transcripts": {"planned": not transcripts, "version": "0.7.0", "enabled": transcripts},
         "hnsw": {"evictions_total": look.evictions, "evicted_recently": False},
-        "kg_backend": facts.kg_backend,
+        "kg_backend": look.kg_backend,
         "memory_kinds": ["observation", "reflection"],
     }
+    if look.kg_backend_reason is not None:
+        document["kg_backend_reason"] = look.kg_backend_reason
 
 
 def _add_third(document: Document, look: _Look, families: frozenset[str]) -> None:

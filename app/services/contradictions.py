@@ -25,14 +25,17 @@ _WORDS_MAX: Final = 2
 class ContradictionFinder:
     """Looks while the write is on its way, and gives up when time or room is out.
 
-    `seconds_max` bounds one search. With more than `stores_max` stores under way there is none:
-    under load writes go first, and answers come without advice.
+    `seconds_max` bounds one search. With more than `stores_max` stores under way there is none,
+    nor for `rest_seconds` after one that took too long, since what it asked for is still worked
+    out: under load writes go first, and answers come without advice.
     """
 
     store: Store
     seconds_max: float = 0.005
     stores_max: int = 4
+    rest_seconds: float = 0.25
     _stores: int = field(default=0, init=False)
+    _rests_until: float = field(default=0.0, init=False)
 
     @contextmanager
     def beside(
@@ -41,7 +44,7 @@ class ContradictionFinder:
         """Around one store: gives what to await for the advice once the store is durable."""
         self._stores += 1
         task: asyncio.Task[Sequence[str]] | None = None
-        if self._stores <= self.stores_max:
+        if self._stores <= self.stores_max and _moment() >= self._rests_until:
             task = asyncio.create_task(self._search(title, viewer, namespace, now))
 
         async def advice() -> Sequence[str]:
@@ -61,7 +64,12 @@ class ContradictionFinder:
             async with asyncio.timeout(self.seconds_max):
                 rows = await self.store.titled_like(words, viewer, namespace, now)
         except (TimeoutError, StoreUnavailableError):
+            self._rests_until = _moment() + self.rest_seconds
             return ()
         likeness = {row.id: title_likeness(title, row.title) for row in rows}
         close = [one for one, share in likeness.items() if share >= _LIKENESS_MIN]
         return sorted(close, key=lambda one: -likeness[one])[:_FOUND_MAX]
+
+
+def _moment() -> float:
+    return asyncio.get_running_loop().time()

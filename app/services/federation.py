@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from app.log.digest import folded
+from app.services.peers import PeerService
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from app.observability.metrics import Metrics
     from app.replication.durability import Outcome
     from app.replication.mesh import Mesh
+    from app.replication.pins import PeerTrust
     from app.replication.status import MeshStatus
     from app.store.protocol import Store
 
@@ -24,11 +26,13 @@ class FederationService:
         self._store = store
         self._metrics = metrics
         self.mesh: Mesh | None = None
+        self.peers = PeerService(None)
         self._met: asyncio.Task[None] | None = None
 
-    def join(self, mesh: Mesh, met: asyncio.Task[None]) -> None:
+    def join(self, mesh: Mesh, met: asyncio.Task[None], trust: PeerTrust | None = None) -> None:
         """The node has peers; `met` is done when each was tried once."""
         self.mesh, self._met = mesh, met
+        self.peers = PeerService(trust, mesh.trust_changed)
 
     async def met(self) -> None:
         """Wait until a write may be made: not before a peer had a chance to know this origin."""

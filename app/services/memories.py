@@ -19,6 +19,7 @@ from app.services.commands.memories import (
 )
 from app.services.new_memory import CheckedMemory, NewMemory, TierLives, checked, row_of
 from app.services.tag_filter import read_tags
+from app.store.consistency import may_lag
 from app.store.protocol import Receipt
 from app.store.sql.filters import MemoryFilter
 from app.store.sql.memories import ListPosition
@@ -230,6 +231,7 @@ class MemoryService:
 
     # -- reading ---------------------------------------------------------------------------
 
+    @may_lag
     async def get(self, reference: str, caller: Caller) -> Memory:
         """One memory by its id or a prefix that is its alone.
 
@@ -246,6 +248,7 @@ class MemoryService:
             raise NotFoundError("not found")
         return found
 
+    @may_lag
     async def links_of(self, memory: Memory, caller: Caller) -> Sequence[MemoryLink]:
         """Links from and to a memory whose other end the caller may see, too."""
         return await self._store.links_around(memory.id, self._visible(caller))
@@ -262,6 +265,7 @@ class MemoryService:
             raise NotFoundError("not found")
         return found
 
+    @may_lag
     async def list_page(
         self,
         chosen: MemoryFilter,

@@ -13,6 +13,7 @@ from app.domain.timestamps import format_instant
 from app.recall.pipeline import Answer, RecallPipeline, Request
 from app.services.provenance import CONFIRMED, LIKELY, Provenance, provenance_of
 from app.services.tag_filter import read_tags
+from app.store.consistency import may_lag
 from app.store.sql.filters import MemoryFilter
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ class RecallService:
         self._metrics = metrics
         self._defaults = defaults or ScopeDefaults()
 
+    @may_lag
     async def recall(self, asked: Question, caller: Caller) -> Recalled:
         """The memories that answer a context best.
 
@@ -158,12 +160,14 @@ class RecallService:
         scores = {row.id: round(row.score, 3) for row in answer.rows}
         return Recalled([Scored(one, scores[one.id]) for one in memories], answer)
 
+    @may_lag
     async def provenance(self, memories: Sequence[Memory]) -> Mapping[str, Provenance]:
         """How far each row can be trusted, by id."""
         levels = await self._store.latest_attest_levels([memory.id for memory in memories])
         now = self._clock.now()
         return {one.id: provenance_of(one, levels.get(one.id), now) for one in memories}
 
+    @may_lag
     async def search(
         self, asked: Searched, chosen: MemoryFilter, caller: Caller, limit: int, offset: int = 0
     ) -> Found:

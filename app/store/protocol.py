@@ -259,6 +259,23 @@ class Unembedded:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaReads:
+    """What became of reads that copies of a store may answer, since the start.
+
+    `behind` and `failed` were asked of a copy first and then of the store itself, `primary` of the
+    store alone, because a copy had just been behind or failed. `problem` is why the last one that
+    failed did, until one succeeds.
+    """
+
+    location: str
+    replica: int
+    behind: int
+    failed: int
+    primary: int
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStatus:
     """What operators ask of a store."""
 
@@ -270,6 +287,7 @@ class StoreStatus:
     vectors: int
     vectors_outside_index: int
     details: Mapping[str, object] = field(default_factory=dict)
+    replica_reads: ReplicaReads | None = None
 
 
 class Store(

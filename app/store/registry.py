@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import logging
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from app.domain.errors import StoreFullError, StoreOpenError
 from app.store import schema
 from app.store.sqlite.adapter import Sources, SqliteOptions, SqliteStore
-from app.store.sqlite.adopt import adopt, needs_adoption
 from app.store.sqlite.connection import FileOptions, open_writer
 from app.store.sqlite.errors import translating
+from app.store.sqlite.transaction import SqliteReader, SqliteTransactions
+from app.store.writing.adoption import adopt, needs_adoption
+from app.store.writing.port import BatchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,18 +60,7 @@ def open_store(
         _keep_a_copy(path, sources.disk_sync, report)
     schema.migrate(path, lambda sentence: report(sentence, 0, 0))
     file = FileOptions(path, mmap_bytes=options.mmap_bytes)
-    with translating():
-        connection = open_writer(file)
-        try:
-            if needs_adoption(connection):
-                count = adopt(
-                    connection,
-                    lambda done, total: report("adopting memories", done, total),
-                    index_texts=options.index_texts,
-                )
-                _LOGGER.info("adopted %d memories of a v0.7.0 database", count)
-        finally:
-            connection.close()
+    _adopt(file, report, index_texts=options.index_texts)
     return SqliteStore.open(
         SqliteOptions(
             file,
@@ -80,6 +72,24 @@ def open_store(
         sources,
         lambda done, total: report("reading vectors", done, total),
     )
+
+
+def _adopt(
+    file: FileOptions, report: Callable[[str, int, int], None], *, index_texts: bool
+) -> None:
+    with translating(), closing(open_writer(file)) as connection:
+        if not needs_adoption(SqliteReader(connection)):
+            return
+        try:
+            with SqliteTransactions(connection, {}).begin() as transaction:
+                count = adopt(
+                    transaction,
+                    lambda done, total: report("adopting memories", done, total),
+                    index_texts=index_texts,
+                )
+        except BatchError as error:
+            raise error.meaning from error
+    _LOGGER.info("adopted %d memories of a v0.7.0 database", count)
 
 
 def _keep_a_copy(path: Path, disk_sync: DiskSync, report: Callable[[str, int, int], None]) -> None:

@@ -74,7 +74,7 @@ class RawStore:
         template = self._template
         execute("BEGIN IMMEDIATE")
         many(self._log, [self._log_values(row) for row in rows])
-        many(self._state, [(row.id, _with(template.state, row), row.hash, 0) for row in rows])
+        many(self._state, [(row.id, with_text(template.state, row), row.hash, 0) for row in rows])
         many(
             self._claim,
             [(row.namespace, row.title, row.id, template.claim_stamp) for row in rows],
@@ -102,7 +102,7 @@ class RawStore:
         self._seq += 1
         template = self._template
         stamp = HLC_FIRST + self._seq
-        payload = _with(template.payload, row)
+        payload = with_text(template.payload, row)
         head = (ORIGIN_NO, self._seq, stamp, template.entry_kind, template.header)
         return (*head, payload, row.hash, row.hash)
 
@@ -114,5 +114,6 @@ class RawStore:
         return values
 
 
-def _with(rest: bytes, row: Row) -> bytes:
+def with_text(rest: bytes, row: Row) -> bytes:
+    """Bytes of the size that the node's would have, with the row's text in them."""
     return rest + row.title.encode() + row.content.encode()

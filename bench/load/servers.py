@@ -18,9 +18,12 @@ POLL_SECONDS = 0.05
 
 
 @contextmanager
-def started_node(folder: Path, tier: str = "keyword") -> Iterator[Node]:
-    """Run a node with the settings of `make serve` on the database in `folder`, or a new one."""
-    node = Node(folder, SERVE_CONFIG.format(tier=tier))
+def started_node(folder: Path, tier: str = "keyword", store_url: str = "") -> Iterator[Node]:
+    """Run a node with the settings of `make serve` on the database in `folder`, or a new one.
+
+    With `store_url` its store is that server's, and only the config and the log are in `folder`.
+    """
+    node = Node(folder, SERVE_CONFIG.format(tier=tier), store_url=store_url)
     try:
         try:
             node.start()

@@ -1,5 +1,8 @@
 -- Stores memories of about 1 kB: content drawn from a pool of real words, a title that is never used twice.
--- Arguments: prefix of the titles, file with one fragment a line, length of a content in characters.
+-- Arguments: prefix of the titles, file with one fragment a line, length of a content in characters,
+-- who stores.
+
+dofile(debug.getinfo(1, "S").source:match("@(.*/)") .. "result.lua")
 
 local threads = 0
 
@@ -16,7 +19,7 @@ function init(args)
   local seed = number
   for i = 1, #args[1] do seed = (seed * 31 + args[1]:byte(i)) % 2147483647 end
   math.randomseed(seed)
-  headers = { ["Content-Type"] = "application/json" }
+  headers = { ["Content-Type"] = "application/json", ["X-Agent-Id"] = args[4] }
   serial = 0
 end
 
@@ -31,13 +34,4 @@ function request()
   local body = '{"title":"' .. pool[math.random(#pool)] .. " " .. prefix .. serial
     .. '","namespace":"bench","content":"' .. table.concat(pieces, " ") .. '"}'
   return wrk.format("POST", "/api/v1/memories", headers, body)
-end
-
-function done(summary, latency)
-  local errors = summary.errors
-  io.write(string.format(
-    'RESULT {"requests":%d,"seconds":%.6f,"p50_ms":%.4f,"p99_ms":%.4f,"refused":%d,"broken":%d}\n',
-    summary.requests, summary.duration / 1e6,
-    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-    errors.status, errors.connect + errors.read + errors.write + errors.timeout))
 end

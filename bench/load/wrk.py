@@ -3,13 +3,16 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from bench.baseline.rows import CONTENT_CHARACTERS, fragments
 from bench.measurement import MeasurementError
 
-SCRIPT = Path(__file__).with_name("store.lua")
+STORE = Path(__file__).with_name("store.lua")
+GET = Path(__file__).with_name("get.lua")
 REPLY_SECONDS_MAX = 10  # a request slower than this counts as broken
 RUN_SECONDS_EXTRA = 30.0  # what wrk may take beyond the run itself, before it is given up
 RESULT_MARK = "RESULT "
@@ -22,6 +25,7 @@ class LoadResult:
     per_second: float
     p50_ms: float
     p99_ms: float
+    seconds: float
 
 
 class LoadDriver:
@@ -38,21 +42,32 @@ class LoadDriver:
         self._program = program
         self._pool = scratch / "fragments.txt"
         self._pool.write_text("\n".join(fragments()) + "\n", encoding="ascii")
-        self._runs = 0
+        self._runs = count(1)
 
-    def stores(self, url: str, clients: int, seconds: float) -> LoadResult:
+    def stores(self, url: str, clients: int, seconds: float, agent: str = "local") -> LoadResult:
         """Store as fast as `clients` connections can, each sending when its last was answered.
 
         Raises:
             MeasurementError: A request was refused or broken: such a rate says nothing.
         """
-        self._runs += 1
-        prefix = f"run{self._runs}"
+        words = (f"run{next(self._runs)}", str(self._pool), str(CONTENT_CHARACTERS), agent)
+        return self._run(STORE, url, clients, seconds, words)
+
+    def gets(self, url: str, clients: int, seconds: float) -> LoadResult:
+        """Ask for one URL as `stores` stores.
+
+        Raises:
+            MeasurementError: as `stores`.
+        """
+        return self._run(GET, url, clients, seconds, ())
+
+    def _run(
+        self, script: Path, url: str, clients: int, seconds: float, words: Sequence[str]
+    ) -> LoadResult:
         # One thread is enough: it makes far more requests than any server here takes.
         load = ["-t1", f"-c{clients}", f"-d{seconds:g}s", f"--timeout={REPLY_SECONDS_MAX}s"]
-        script = ["-s", str(SCRIPT), url, "--", prefix, str(self._pool), str(CONTENT_CHARACTERS)]
         finished = subprocess.run(
-            [self._program, *load, *script],
+            [self._program, *load, "-s", str(script), url, "--", *words],
             capture_output=True,
             text=True,
             check=False,
@@ -74,4 +89,4 @@ def parse(output: str) -> LoadResult:
     if found["refused"] or found["broken"] or not found["requests"]:
         raise MeasurementError(f"not every store succeeded: {found}")
     rate = found["requests"] / found["seconds"]
-    return LoadResult(rate, found["p50_ms"], found["p99_ms"])
+    return LoadResult(rate, found["p50_ms"], found["p99_ms"], found["seconds"])

@@ -25,7 +25,7 @@ def add_terms(connection: Connection) -> None:
             text = search_text(title, content, tags)
             connection.exec_driver_sql(
                 "UPDATE memories SET search = %s::tsvector, search_tokens = %s WHERE id = %s",
-                (text.vector, text.token_count, memory_id),
+                (text.literal, text.token_count, memory_id),
             )
         after = batch[-1][0]
     # Last, because a row that is indexed already is dear to change. Small pending lists: a search

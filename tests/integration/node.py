@@ -66,6 +66,7 @@ class Node:
         config: The text of its config file.
         arguments: More arguments for `serve`.
         environment: More environment for the process.
+        store_url: The server that it keeps its memories on, instead of a file.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class Node:
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    store_url: str = ""
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _output: IO[bytes] | None = field(default=None, init=False)
 
@@ -99,9 +101,9 @@ class Node:
         return self._running().pid
 
     def command(self, *words: str) -> list[str]:
-        """Return the command line of `ai-memory` on this node's config and database."""
+        """Return the command line of `ai-memory` on this node's config, and file if it has one."""
         start = [sys.executable, "-m", "app", "--config", str(self.folder / "config.toml")]
-        return [*start, "--db", str(self.db), *words]
+        return [*start, *words] if self.store_url else [*start, "--db", str(self.db), *words]
 
     def launch(self) -> None:
         """Start the process without waiting for it to answer.
@@ -111,9 +113,13 @@ class Node:
         if self.process is not None:
             raise NodeError("the node runs already")
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.toml").write_text(self.config, encoding="utf-8")
+        # What a store on a server leaves on this machine lies where its file would lie.
+        place = f'db = "{self.db}"\n' if self.store_url else ""
+        (self.folder / "config.toml").write_text(place + self.config, encoding="utf-8")
         self._output = self.log_file.open("ab")
-        serve = ("serve", "--host", "127.0.0.1", "--port", str(self.port), *self.arguments)
+        serve = ["serve", "--host", "127.0.0.1", "--port", str(self.port), *self.arguments]
+        if self.store_url:
+            serve += ["--store-url", self.store_url]
         self.process = subprocess.Popen(
             self.command(*serve),
             cwd=REPOSITORY,

@@ -1,9 +1,8 @@
 """A real server for every suite: one a session, and a database of its own for each test."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -43,16 +42,9 @@ class Databases:
 
 
 @pytest.fixture(scope="session")
-def postgres_progress(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Says a line aloud, past the capture: fetching a server takes half a minute."""
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-
-    def say(line: str) -> None:
-        with capture.global_and_fixture_disabled() if capture else nullcontext():
-            sys.stderr.write(f"\npostgres: {line}")
-            sys.stderr.flush()
-
-    return say
+def postgres_progress(progress: Callable[[str], None]) -> Callable[[str], None]:
+    """Says what a server waits for: fetching one takes half a minute."""
+    return lambda line: progress(f"postgres: {line}")
 
 
 @pytest.fixture(scope="session")

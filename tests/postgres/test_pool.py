@@ -195,21 +195,30 @@ async def test_a_server_that_goes_is_said_soon_and_one_that_comes_back_is_used()
             await readers.run(lambda c: sleep(c, 0))
             cluster.halt()
             begun = time.monotonic()
-            with pytest.raises(StoreUnavailableError):
-                await readers.run(lambda c: sleep(c, 0))
-            with pytest.raises(StoreUnavailableError, match="no server listens there"):
-                await readers.run(lambda c: sleep(c, 0))
-            assert time.monotonic() - begun < 10  # not the half minute of a busy pool
+            said = ""
+            while "no server listens there" not in said:
+                with pytest.raises(StoreUnavailableError) as refused:
+                    await readers.run(lambda c: sleep(c, 0))
+                said = refused.value.message
+                assert time.monotonic() - begun < 10  # not the half minute of a busy pool
+            # Whoever asks while it is away is told at once, so that nobody queues up.
+            asked = time.monotonic()
+            told = await asyncio.gather(
+                *(readers.run(lambda c: sleep(c, 0)) for _ in range(100)), return_exceptions=True
+            )
+            assert all(isinstance(one, StoreUnavailableError) for one in told)
+            assert time.monotonic() - asked < 3
+            await asyncio.sleep(3)  # long enough for the pool to have given up
 
             cluster.start()
-            deadline = time.monotonic() + 20
+            begun = time.monotonic()
             while True:
                 try:
                     await readers.run(lambda c: sleep(c, 0))
                     break
                 except StoreUnavailableError:
-                    assert time.monotonic() < deadline
-                    await asyncio.sleep(0.2)
+                    assert time.monotonic() - begun < 5
+                    await asyncio.sleep(0.1)
     finally:
         cluster.stop()
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from app.store.postgres.pool import Readers
 from app.store.postgres.url import PostgresUrl
 from app.store.postgres.writes import WriteOptions
 from tests.contract.store.conftest import Put, SeededRandomness, TurnedClock, memory
+from tests.postgres.nodes import start_over
+from tests.postgres.pairs import Pair
 from tools.postgres.cluster import HOST, Cluster
 
 SERVER_CONNECTIONS = 2
@@ -39,48 +42,67 @@ max_client_conn = 100
 """
 
 
+class Pooler:
+    """A running PgBouncer. `address` is without a database's name."""
+
+    def __init__(self, server: Cluster, database: str, folder: Path) -> None:
+        program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+        assert program is not None, "pgbouncer is needed: sh tools/system-packages.sh pgbouncer"
+        with closing(socket.socket()) as probe:
+            probe.bind((HOST, 0))
+            self._port = probe.getsockname()[1]
+        self.address = f"postgresql://postgres@{HOST}:{self._port}/{database}"
+        self._database = database
+        self._settings = server.folder / f"pooler-{self._port}.ini"
+        self._settings.touch(mode=0o600)
+        self._write(server)
+        user = pwd.getpwnam("nobody") if os.getuid() == 0 else None  # it refuses to run as root
+        if user is not None:
+            os.chown(self._settings, user.pw_uid, user.pw_gid)
+        log = folder / "pgbouncer.log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [program, str(self._settings)],
+                stdout=output,
+                stderr=output,
+                user=None if user is None else user.pw_uid,
+                group=None if user is None else user.pw_gid,
+                extra_groups=None if user is None else (),
+            )
+        await_answer(self.address, self._process, log)
+
+    def lead_to(self, server: Cluster) -> None:
+        """Another server, for clients that are connected, too."""
+        self._write(server)
+        self._process.send_signal(signal.SIGHUP)
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _write(self, server: Cluster) -> None:
+        self._settings.write_text(
+            SETTINGS.format(
+                database=self._database,
+                host=HOST,
+                port=server.port,
+                password=server.passfile.read_text().strip().rpartition(":")[2],
+                listen=self._port,
+                connections=SERVER_CONNECTIONS,
+            )
+        )
+
+
 @pytest.fixture
 def pooled_address(postgres_cluster: Cluster, tmp_path: Path) -> Iterator[str]:
     """The address of a database of its own, through a pooler with few connections to the server."""
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    assert program is not None, "pgbouncer is needed: sh tools/system-packages.sh pgbouncer"
-    with closing(socket.socket()) as probe:
-        probe.bind((HOST, 0))
-        listen = probe.getsockname()[1]
-    database = f"pooled_{listen}"
+    database = f"pooled_{tmp_path.name[:40]}".lower()
     postgres_cluster.execute(f"CREATE DATABASE {database}")
-    password = postgres_cluster.passfile.read_text().strip().rpartition(":")[2]
-    settings = postgres_cluster.folder / f"{database}.ini"
-    settings.touch(mode=0o600)
-    settings.write_text(
-        SETTINGS.format(
-            database=database,
-            host=HOST,
-            port=postgres_cluster.port,
-            password=password,
-            listen=listen,
-            connections=SERVER_CONNECTIONS,
-        )
-    )
-    user = pwd.getpwnam("nobody") if os.getuid() == 0 else None  # it refuses to run as root
-    if user is not None:
-        os.chown(settings, user.pw_uid, user.pw_gid)
-    with (tmp_path / "pgbouncer.log").open("wb") as log:
-        process = subprocess.Popen(
-            [program, str(settings)],
-            stdout=log,
-            stderr=log,
-            user=None if user is None else user.pw_uid,
-            group=None if user is None else user.pw_gid,
-            extra_groups=None if user is None else (),
-        )
-    address = f"postgresql://postgres@{HOST}:{listen}/{database}"
+    pooler = Pooler(postgres_cluster, database, tmp_path)
     try:
-        await_answer(address, process, tmp_path / "pgbouncer.log")
-        yield address
+        yield pooler.address
     finally:
-        process.kill()
-        process.wait()
+        pooler.stop()
         postgres_cluster.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
@@ -168,3 +190,25 @@ async def test_nodes_write_through_it(pooled_address: str) -> None:
     finally:
         for node in nodes:
             await node.close()
+
+
+async def test_a_failover_behind_it_is_noticed_though_no_connection_is_lost(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """What was committed last on the former server may be missing on the new one."""
+    pooler = Pooler(pair.primary, "postgres", tmp_path)
+    try:
+        options = PostgresOptions(PostgresUrl.parse(pooler.address), most=3, pooled=True)
+        clock = TurnedClock()
+        node = PostgresStore(WriteOptions(options), clock, SeededRandomness(1))
+        before = await node.submit(Put(memory("m1")))
+        pair.wait_for_replay()
+        pair.fail_over()
+        pooler.lead_to(pair.standby)
+        after = await start_over(node, "m2")
+        assert before.origin.endswith(".1")
+        assert (after.origin, after.seq) == (f"{before.origin[:-1]}2", 1)
+        assert (await node.scrub(lambda _done, _total: None)).is_sound
+        await node.close()
+    finally:
+        pooler.stop()

@@ -1,17 +1,16 @@
 """`schema-init` on a PostgreSQL store: what it makes, says and refuses."""
 
 import json
-import os
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pytest
 
-from app.store.postgres.catalogue import kg_backend
 from tests.integration.node import own_environment
+from tools.postgres.cluster import Cluster
+from tools.postgres.programs import find_programs
+from tools.postgres.release import OLDER
 
 REPOSITORY = Path(__file__).parents[2]
 TAIL = "&options=-csearch_path%3D"
@@ -48,52 +47,10 @@ def test_it_makes_a_store_and_lists_what_it_has(schema_init, empty_database: str
     assert document["views"] == ["kg_query_view", "kg_timeline_view"]
     assert document["functions"] == ["kg_find_paths", "tier_rank"]
     assert {"memories_tsv_gin", "memories_embedding_hnsw"} <= set(document["indices"])
-    assert document["extensions"] == ["vector"]
+    assert document["extensions"] == ["age", "vector"]
     assert document["embedding_dim"] == 384
     assert not document["embedding_dim_migrated"]
-    assert not document["age_projection_created"]
-
-
-def test_where_age_is_installed_its_graph_is_made_once(
-    schema_init, empty_database: str, ask
-) -> None:
-    ask(empty_database, "CREATE EXTENSION age")
-    created = [
-        json.loads(schema_init("--store-url", empty_database, "--json").stdout)[
-            "age_projection_created"
-        ]
-        for _ in range(2)
-    ]
-    assert created == [True, False]
-    assert ask(empty_database, "SELECT name FROM ag_catalog.ag_graph") == [("memory_graph",)]
-
-
-def test_what_walks_the_graph_is_what_the_database_has(empty_database: str, ask) -> None:
-    with closing(psycopg.connect(empty_database, autocommit=True)) as connection:
-        assert kg_backend(connection) == "cte"
-        ask(empty_database, "CREATE EXTENSION age")
-        assert kg_backend(connection) == "age"
-
-
-def test_a_role_without_rights_on_age_gets_its_store_all_the_same(
-    schema_init, postgres_server, postgres_databases, ask
-) -> None:
-    name = postgres_databases.create()
-    role = f"ai_memory_test_graphless_{os.getpid()}"
-    ask(postgres_server.url(name), "CREATE EXTENSION vector")
-    ask(postgres_server.url(name), "CREATE EXTENSION age")
-    postgres_server.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'guest'")
-    ask(postgres_server.url(name), f"CREATE SCHEMA mine AUTHORIZATION {role}")
-    try:
-        done = schema_init(
-            *("--store-url", f"{postgres_server.url(name, user=role)}{TAIL}mine", "--json"),
-            PGPASSWORD="guest",
-        )
-        assert done.returncode == 0, done.stderr
-        assert not json.loads(done.stdout)["age_projection_created"]
-    finally:
-        postgres_databases.drop_all()
-        postgres_server.execute(f"DROP ROLE {role}")
+    assert document["age_projection_created"]
 
 
 def test_the_dimension_is_chosen_and_changed_only_knowingly(
@@ -132,7 +89,7 @@ def test_for_people_it_is_a_few_lines_without_the_password(
     assert first.startswith("schema initialized at postgresql://postgres@")
     assert "passfile" not in first
     assert "schema version 57" in second
-    assert third == "extensions: vector"
+    assert third == "extensions: age, vector"
 
 
 def test_the_dimension_is_no_matter_of_a_file(schema_init, tmp_path: Path) -> None:
@@ -141,3 +98,20 @@ def test_the_dimension_is_no_matter_of_a_file(schema_init, tmp_path: Path) -> No
     assert refused.returncode == 1
     assert "for a PostgreSQL store" in refused.stderr
     assert not (tmp_path / "x.db").exists()
+
+
+def test_an_age_that_is_loaded_and_not_created_is_no_obstacle_or_is_named(schema_init, ask) -> None:
+    """AGE before 1.6 fails there whenever a table is rewritten."""
+    programs = find_programs(lambda _: None)
+    cluster = Cluster.create(programs)
+    try:
+        cluster.start({"shared_preload_libraries": "age"})
+        if programs.release is OLDER:
+            refused = schema_init("--store-url", cluster.url())
+            assert refused.returncode != 0
+            assert "CREATE EXTENSION age; in this database" in refused.stderr
+            ask(cluster.url(), "CREATE EXTENSION age")
+        done = schema_init("--store-url", cluster.url())
+        assert done.returncode == 0, done.stderr
+    finally:
+        cluster.stop()

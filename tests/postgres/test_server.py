@@ -1,5 +1,6 @@
 """The server that the tests of the second store run on is the real thing, and leaves nothing."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,12 @@ import pytest
 from tools.postgres.cluster import Cluster
 from tools.postgres.errors import NoPostgresError
 from tools.postgres.programs import find_programs
+from tools.postgres.release import MAJOR_VARIABLE, OLDER, USUAL, wanted
 
 
-def test_it_is_version_18_with_both_extensions(empty_database: str, ask) -> None:
-    assert ask(empty_database, "SHOW server_version_num")[0][0].startswith("18")
+def test_it_is_the_wanted_version_with_both_extensions(empty_database: str, ask) -> None:
+    (version,) = ask(empty_database, "SHOW server_version_num")[0]
+    assert int(version) // 10_000 == wanted(os.environ).major
     ask(empty_database, "CREATE EXTENSION vector")
     ask(empty_database, "CREATE EXTENSION age")
     assert ask(empty_database, "SELECT '[1,0]'::vector <=> '[0,1]'") == [(1.0,)]
@@ -97,13 +100,13 @@ def test_where_there_is_no_server_the_reason_is_said(tmp_path: Path) -> None:
     (tmp_path / "sh").symlink_to("/bin/sh")
     code = (
         "import tools.postgres.tree as tree, tools.postgres.programs as programs, pathlib, sys;"
-        f"tree._place = lambda: pathlib.Path({str(tmp_path / 'tree')!r});"
-        "programs._installed = lambda: iter(());"
+        f"tree._place = lambda: pathlib.Path({str(tmp_path / 'trees')!r});"
+        "programs._installed = lambda _: iter(());"
         "from tools.postgres.__main__ import main; sys.exit(main())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PATH": str(tmp_path), "PYTHONPATH": str(Path.cwd())},
+        env={"PATH": str(tmp_path), "PYTHONPATH": str(Path.cwd()), MAJOR_VARIABLE: "18"},
         capture_output=True,
         text=True,
         check=False,
@@ -111,3 +114,10 @@ def test_where_there_is_no_server_the_reason_is_said(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "no PostgreSQL 18 with pgvector and AGE was found" in done.stderr
     assert "needed and missing: debootstrap" in done.stderr
+
+
+def test_a_release_that_nobody_knows_is_refused_by_name() -> None:
+    assert wanted({}) is wanted({MAJOR_VARIABLE: ""}) is USUAL
+    assert wanted({MAJOR_VARIABLE: "17"}) is OLDER
+    with pytest.raises(NoPostgresError, match="one of 18, 17, not 12"):
+        wanted({MAJOR_VARIABLE: "12"})

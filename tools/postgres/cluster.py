@@ -62,6 +62,37 @@ class Cluster:
             raise
         return made
 
+    @classmethod
+    def standby_of(cls, primary: Cluster, name: str) -> Cluster:
+        """Make a streaming standby of a running server; it does not run yet.
+
+        `name` is what the primary's synchronous_standby_names knows it by.
+
+        Raises:
+            NoPostgresError: pg_basebackup failed.
+        """
+        made = cls(primary._programs)
+        try:
+            made._copy(primary, name)
+        except BaseException:
+            made.stop()
+            raise
+        return made
+
+    def copy(self) -> Cluster:
+        """Another server of the same files, not running yet; this one must be halted."""
+        made = Cluster(self._programs)
+        try:
+            made.home.mkdir(mode=0o755)
+            made._hand_over(made.home, 0o755)
+            subprocess.run(["cp", "-a", str(self.data), str(made.data)], check=True)
+            made.passfile.touch(mode=0o600)
+            made.passfile.write_text(self.passfile.read_text())
+        except BaseException:
+            made.stop()
+            raise
+        return made
+
     @property
     def data(self) -> Path:
         return self.home / "data"
@@ -81,7 +112,7 @@ class Cluster:
             "listen_addresses": HOST,
             "port": str(self.port),
             "unix_socket_directories": str(self.home),
-            "shared_preload_libraries": "age",
+            "shared_preload_libraries": self._programs.release.preloaded,
             "max_connections": "200",
             "fsync": "off",  # what a test writes need not outlive the machine
             **(settings or {}),
@@ -127,6 +158,10 @@ class Cluster:
         """One statement as the superuser, outside a transaction."""
         execute(self.url(database), statement)
 
+    def promote(self) -> None:
+        """Make a standby the primary; it takes writes when this returns."""
+        self.execute("SELECT pg_promote()")
+
     def switch_tls_on(self, certificate: Path, key: Path) -> None:
         """Offer TLS with a certificate; clients may still come without."""
         for source, name in ((certificate, "server.crt"), (key, "server.key")):
@@ -158,15 +193,40 @@ class Cluster:
         pwfile.write_text(password)
         self.passfile.touch(mode=0o600)
         self.passfile.write_text(f"*:*:*:{SUPERUSER}:{password}\n")
-        command = [
-            *(self._programs.path("initdb"), "-D", str(self.data), "--no-sync"),
-            *("--username", SUPERUSER, "--pwfile", str(pwfile), "--auth", "scram-sha-256"),
-            # The same order of texts whatever the machine's own locales.
-            *("--encoding", "UTF8", "--locale", "C", "--locale-provider", "builtin"),
-            *("--builtin-locale", "C.UTF-8"),
-        ]
+        try:
+            self._run(
+                *("initdb", "-D", str(self.data), "--no-sync"),
+                *("--username", SUPERUSER, "--pwfile", str(pwfile), "--auth", "scram-sha-256"),
+                # The same order of texts whatever the machine's own locales.
+                *("--encoding", "UTF8", "--locale", "C", "--locale-provider", "builtin"),
+                *("--builtin-locale", "C.UTF-8"),
+            )
+        finally:
+            pwfile.unlink()
+
+    def _copy(self, primary: Cluster, name: str) -> None:
+        self.home.mkdir(mode=0o755)
+        self._hand_over(self.home, 0o755)
+        self.passfile.touch(mode=0o600)
+        self.passfile.write_text(primary.passfile.read_text())
+        # The server reads it, too, and is not who we are.
+        own = self.home / "pgpass"
+        own.touch(mode=0o600)
+        self._hand_over(own, 0o600)
+        own.write_text(primary.passfile.read_text())
+        source = (
+            f"host={HOST} port={primary.port} user={SUPERUSER} passfile={own}"
+            f" application_name={name}"
+        )
+        self._run(
+            *("pg_basebackup", "-D", str(self.data), "-d", source, "--no-sync"),
+            *("--write-recovery-conf", "--wal-method", "stream", "--checkpoint", "fast"),
+        )
+
+    def _run(self, program: str, *words: str) -> None:
+        """One of the server's programs, as the server's user."""
         done = subprocess.run(
-            command,
+            [self._programs.path(program), *words],
             capture_output=True,
             text=True,
             check=False,
@@ -175,9 +235,8 @@ class Cluster:
             group=self._group,
             extra_groups=None if self._user is None else (),
         )
-        pwfile.unlink()
         if done.returncode != 0:
-            raise NoPostgresError(f"initdb failed:\n{done.stdout}{done.stderr}")
+            raise NoPostgresError(f"{program} failed:\n{done.stdout}{done.stderr}")
 
     def _hand_over(self, path: Path, mode: int) -> None:
         path.chmod(mode)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tools.postgres.cluster import Cluster
 from tools.postgres.container import engine_with_image, run_image
 from tools.postgres.programs import find_programs
+from tools.postgres.release import USUAL, wanted
 from tools.postgres.server import ServerAt
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def obtain(environ: Mapping[str, str], say: Callable[[str], None]) -> Iterator[S
         say(f"using the server of {URL_VARIABLE}")
         yield ServerAt(named)
         return
-    found = engine_with_image(environ)
+    # The kit's image is of the usual release.
+    found = engine_with_image(environ) if wanted(environ) is USUAL else None
     if found is not None:
         say(f"using the image {found[1]}")
         with run_image(*found) as server:

@@ -21,13 +21,11 @@ from tools.postgres.errors import NoPostgresError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SUITE = "forky"
-PACKAGES = ("postgresql-18", "postgresql-18-age", "postgresql-18-pgvector")
-PROGRAMS = Path("usr/lib/postgresql/18/bin")
+    from tools.postgres.release import Release
 
 _ROOT = Path(__file__).resolve().parents[2]
-_INSIDE = _ROOT / ".local-runs" / "postgres-18"
-_OUTSIDE = Path("/var/lib/ai-memory-tests/postgres-18")
+_INSIDE = _ROOT / ".local-runs"
+_OUTSIDE = Path("/var/lib/ai-memory-tests")
 _SCRIPTS = Path("/usr/share/debootstrap")
 _KEPT_LINES = 5
 
@@ -38,22 +36,22 @@ exec "$root/{loader}" --library-path "$root/{libraries}" --argv0 "$0" "$0.elf" "
 """
 
 
-def ensure_tree(say: Callable[[str], None]) -> Path:
-    """The tree, made if it is not there yet (half a minute, 130 MB of packages).
+def ensure_tree(release: Release, say: Callable[[str], None]) -> Path:
+    """The release's tree, made if it is not there yet (half a minute, 130 MB of packages).
 
     Raises:
         NoPostgresError: it cannot be made here.
     """
-    tree = _place()
+    tree = _place() / f"postgres-{release.major}"
     tree.parent.mkdir(parents=True, exist_ok=True)
     with _alone(tree.with_suffix(".lock")):
         if not tree.exists():
-            _make(tree, say)
+            _make(tree, release, say)
     return tree
 
 
 def _place() -> Path:
-    """Where root's unprivileged server can read it, too."""
+    """The folder of trees, where root's unprivileged server can read it, too."""
     if os.getuid() != 0 or all(folder.stat().st_mode & 0o001 for folder in (_ROOT, *_ROOT.parents)):
         return _INSIDE
     return _OUTSIDE
@@ -66,47 +64,50 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def _make(tree: Path, say: Callable[[str], None]) -> None:
-    _need_downloader()
-    say(f"PostgreSQL 18 is not installed: fetching its packages of Debian {SUITE} into {tree}")
+def _make(tree: Path, release: Release, say: Callable[[str], None]) -> None:
+    _need_downloader(release)
+    say(
+        f"PostgreSQL {release.major} is not installed:"
+        f" fetching its packages of Debian {release.suite} into {tree}"
+    )
     with tempfile.TemporaryDirectory(dir=tree.parent, prefix="making-") as made:
         packages = Path(made) / "packages"
         unpacked = Path(made) / "tree"
         unpacked.mkdir()
-        _download(packages, Path(made) / "scripts")
+        _download(release, packages, Path(made) / "scripts")
         archives = sorted((packages / "var/cache/apt/archives").glob("*.deb"))
         say(f"unpacking {len(archives)} packages")
         for archive in archives:
             _run(["dpkg-deb", "-x", str(archive), str(unpacked)], dict(os.environ))
-        _start_through_own_loader(unpacked)
+        _start_through_own_loader(unpacked, release.programs)
         unpacked.chmod(0o755)
         unpacked.rename(tree)
     say("ready")
 
 
-def _need_downloader() -> None:
+def _need_downloader(release: Release) -> None:
     asked = ["sh", str(_ROOT / "tools" / "system-packages.sh"), "debootstrap"]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise NoPostgresError(
-            "no PostgreSQL 18 with pgvector and AGE was found, and none can be fetched:\n"
-            + done.stderr.strip()
+            f"no PostgreSQL {release.major} with pgvector and AGE was found,"
+            f" and none can be fetched:\n{done.stderr.strip()}"
         )
 
 
-def _download(target: Path, scripts: Path) -> None:
+def _download(release: Release, target: Path, scripts: Path) -> None:
     """Fetch the packages and all that they depend on, with signatures checked."""
     # This debootstrap may be older than the suite; all suites are served by one script.
     shutil.copytree(_SCRIPTS, scripts, symlinks=True)
-    script = scripts / "scripts" / SUITE
+    script = scripts / "scripts" / release.suite
     if not script.exists():
         script.symlink_to("sid")
     command = [
         "debootstrap",
         "--download-only",
         "--variant=minbase",
-        f"--include={','.join(PACKAGES)}",
-        SUITE,
+        f"--include={','.join(release.packages)}",
+        release.suite,
         str(target),
     ]
     if os.getuid() != 0:
@@ -115,10 +116,10 @@ def _download(target: Path, scripts: Path) -> None:
     _run(command, {**os.environ, "DEBOOTSTRAP_DIR": str(scripts)})
 
 
-def _start_through_own_loader(tree: Path) -> None:
+def _start_through_own_loader(tree: Path, programs: Path) -> None:
     loader = next(tree.glob("usr/lib/*/ld-linux-*.so.*")).relative_to(tree)
-    starter = _STARTER.format(programs=PROGRAMS, loader=loader, libraries=loader.parent)
-    for program in sorted((tree / PROGRAMS).iterdir()):
+    starter = _STARTER.format(programs=programs, loader=loader, libraries=loader.parent)
+    for program in sorted((tree / programs).iterdir()):
         with program.open("rb") as file:
             if file.read(4) != b"\x7fELF":
                 continue

@@ -1,13 +1,16 @@
-"""How the mesh is."""
+"""How the mesh is, and whom it trusts."""
 
 from __future__ import annotations
 
 import msgspec
-from litestar import Controller, get
+from litestar import Controller, get, post
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from app.replication.status import MeshStatus, OriginLag, PeerStatus
 from app.services.bundle import Services
+from app.services.caller import Caller
+from app.services.peers import KnownPeer
 
 
 class LagBody(msgspec.Struct):
@@ -65,6 +68,19 @@ class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     pulled_entries: int | None = None
 
 
+class PeersBody(msgspec.Struct):
+    """Bound peers, and those that wait to be accepted."""
+
+    peers: list[KnownPeer]
+    count: int
+
+
+class PeerChoice(msgspec.Struct):
+    """One peer: its node id or the beginning of it, its name, or its address."""
+
+    peer: str
+
+
 class FederationController(Controller):
     """For operators and their monitoring."""
 
@@ -83,6 +99,34 @@ class FederationController(Controller):
         )
         status = await federation.status()
         return body if status is None else _filled(body, status)
+
+    @get("/peers", summary="Whom this node takes for its peers")
+    async def peers(
+        self, services: NamedDependency[Services], caller: NamedDependency[Caller]
+    ) -> PeersBody:
+        """Keys and certificates that are bound, and those that wait for an operator (admins)."""
+        found = list(services.federation.peers.all(caller))
+        return PeersBody(found, len(found))
+
+    @post("/accept", status_code=200, summary="Bind a peer's changed key or certificate")
+    async def accept(
+        self,
+        data: JSONBody[PeerChoice],
+        services: NamedDependency[Services],
+        caller: NamedDependency[Caller],
+    ) -> KnownPeer:
+        """What the peer showed and was refused with holds from now on (admins)."""
+        return services.federation.peers.accept(caller, data.peer)
+
+    @post("/forget", status_code=200, summary="Bind a peer no longer")
+    async def forget(
+        self,
+        data: JSONBody[PeerChoice],
+        services: NamedDependency[Services],
+        caller: NamedDependency[Caller],
+    ) -> KnownPeer:
+        """The node's next hello counts as its first (admins)."""
+        return services.federation.peers.forget(caller, data.peer)
 
 
 def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusBody:

@@ -34,7 +34,23 @@ class EmbeddingBody(msgspec.Struct):
     vectors_outside_index: int
 
 
-class StatsBody(msgspec.Struct):
+class ReplicaReadsBody(msgspec.Struct):
+    """Reads that replicas may answer, since the start, by who did.
+
+    `replica`: a replica. `behind`, `failed`: the primary, after a replica had not come far enough
+    or did not answer. `primary`: the primary alone, because a replica had just done either.
+    `problem` is why the last one that failed did, until one succeeds.
+    """
+
+    location: str
+    replica: int
+    behind: int
+    failed: int
+    primary: int
+    problem: str | None
+
+
+class StatsBody(msgspec.Struct, omit_defaults=True):
     """`total` and both lists count expired rows that still wait for collection, as v0.7.0 does."""
 
     total: int
@@ -49,6 +65,7 @@ class StatsBody(msgspec.Struct):
     expired_pending_gc: int
     embedding_backlog: int
     embedding: EmbeddingBody
+    replica_reads: ReplicaReadsBody | None = None
 
 
 class GcBody(msgspec.Struct):
@@ -62,6 +79,7 @@ class GcBody(msgspec.Struct):
 def stats_body(found: StoreStatistics) -> StatsBody:
     """Statistics in v0.7.0's words."""
     counts, status, embedding = found.counts, found.status, found.embedding
+    reads = status.replica_reads
     return StatsBody(
         total=counts.total,
         by_tier=[TierCount(one.name, one.count) for one in counts.by_tier],
@@ -81,6 +99,16 @@ def stats_body(found: StoreStatistics) -> StatsBody:
             dim=embedding.dim,
             vectors=status.vectors,
             vectors_outside_index=status.vectors_outside_index,
+        ),
+        replica_reads=None
+        if reads is None
+        else ReplicaReadsBody(
+            location=reads.location,
+            replica=reads.replica,
+            behind=reads.behind,
+            failed=reads.failed,
+            primary=reads.primary,
+            problem=reads.problem,
         ),
     )
 

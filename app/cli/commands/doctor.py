@@ -85,10 +85,12 @@ def _local(session: Session, resolution: Resolution) -> list[Section]:
             stats = node.call("GET", "/stats").body
             capabilities = node.call("GET", "/capabilities").body
             mesh = node.call("GET", "/federation/status").body
+        durability = _durability(place)
     except (AiMemoryError, NodeRefusedError) as error:
         return [Section("Storage", Severity.CRITICAL, shown, error.message)]
     return [
         diagnosis.storage(stats),
+        *durability,
         diagnosis.index(stats),
         diagnosis.recall(capabilities),
         diagnosis.governance(capabilities),
@@ -105,6 +107,20 @@ def _look_at(place: StorePlace) -> StoreFacts:
     from app.bootstrap.postgres import look_at_server  # noqa: PLC0415  # its driver is not for all
 
     return look_at_server(place.address.reveal())
+
+
+def _durability(place: StorePlace) -> list[Section]:
+    """Of a server; a file is flushed by the node itself."""
+    if place.address is None:
+        return []
+    from app.bootstrap.postgres import (  # noqa: PLC0415  # its driver is not for all
+        flushing_of_server,
+    )
+
+    found = flushing_of_server(place.address.reveal())
+    return [
+        diagnosis.durability(flushes=found.is_on, commit_waits_for=found.commit_waits_for),
+    ]
 
 
 def _untouched(place: StorePlace, kind: str) -> Section:

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from app.cli.connection import connect
-from app.cli.output import emit
-from app.cli.session import Session
+from app.cli.output import emit, rows_of
+from app.cli.session import Session, note
 from app.cli.verb import Family, verb
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from app.domain.memory import Json
 
 UNWELL_EXIT: Final = 1
+_PEER_COLUMNS: Final = ("node", "name", "state", "key", "certificate", "address")
+_DIGITS: Final = 16
 _COLUMNS: Final = ("peer", "state", "behind", "seconds", "clock offset", "detail")
 
 
@@ -33,6 +35,63 @@ def status(session: Session, check: bool) -> int:
         reply = node.call("GET", "/federation/status").body
     emit(session, reply, _text(reply))
     return UNWELL_EXIT if check and not _is_well(reply) else 0
+
+
+@verb("peers")
+def peers(session: Session) -> None:
+    """Whose keys and certificates are bound, and which ones wait to be accepted."""
+    with connect(session) as node:
+        reply = node.call("GET", "/federation/peers").body
+    rows = rows_of(reply.get("peers"))
+    if not rows:
+        note("no peer has said hello yet")
+    table = [_PEER_COLUMNS, *(_peer_row(one) for one in rows)] if rows else []
+    emit(session, reply, _aligned(table))
+
+
+@verb("accept")
+@click.argument("peer")
+def accept(session: Session, peer: str) -> None:
+    """Bind the key or certificate that PEER showed and was refused with.
+
+    PEER is a node id or its beginning, a name, or an address, as `federation peers` lists them.
+    """
+    _decide(session, "accept", peer)
+
+
+@verb("forget")
+@click.argument("peer")
+def forget(session: Session, peer: str) -> None:
+    """Bind PEER no longer: its next hello counts as its first."""
+    _decide(session, "forget", peer)
+
+
+def _decide(session: Session, what: str, peer: str) -> None:
+    with connect(session) as node:
+        reply = node.call("POST", f"/federation/{what}", body={"peer": peer}).body
+    emit(session, reply, f"{reply.get('state')}: {reply.get('node_id')} ({reply.get('name')})")
+
+
+def _peer_row(peer: Mapping[str, Json]) -> tuple[str, ...]:
+    certificate = peer.get("fingerprint")
+    return (
+        str(peer.get("node_id")),
+        str(peer.get("name")),
+        str(peer.get("state")),
+        str(peer.get("public_key"))[:_DIGITS],
+        "" if certificate is None else str(certificate)[:_DIGITS],
+        str(peer.get("url") or ""),
+    )
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    if not rows:
+        return ""
+    widths = [max(len(row[no]) for row in rows) for no in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def _peers(reply: Mapping[str, Json]) -> list[dict[str, Json]]:
@@ -55,12 +114,7 @@ def _text(reply: Mapping[str, Json]) -> str:
         f"{reply.get('identity')} ({reply.get('origin')}): {nodes}",
         f"digest {reply.get('digest')}",
     ]
-    rows = [_COLUMNS, *(_row(one) for one in _peers(reply))]
-    widths = [max(len(row[no]) for row in rows) for no in range(len(_COLUMNS))]
-    lines += [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    lines.append(_aligned([_COLUMNS, *(_row(one) for one in _peers(reply))]))
     if reply.get("quarantined"):
         lines.append(f"kept apart: {reply['quarantined']} {reply.get('quarantine_codes')}")
     lacks = reply.get("lacks")
@@ -85,4 +139,5 @@ def _row(peer: Mapping[str, Json]) -> tuple[str, ...]:
     )
 
 
-federation.add_command(status)
+for _command in (status, peers, accept, forget):
+    federation.add_command(_command)

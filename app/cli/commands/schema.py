@@ -40,7 +40,7 @@ def schema_init(
 ) -> None:
     """Make a store, or bring it to this version's schema, and list what it has."""
     if store_url is not None and store_url.startswith(_POSTGRES):
-        document = _postgres(store_url, embedding_dim, force=force_reembed)
+        document = _postgres(session, store_url, embedding_dim, force=force_reembed)
     elif embedding_dim is not None or force_reembed:
         raise InvalidInputError(
             "--embedding-dim and --force-reembed are for a PostgreSQL store: an SQLite file takes"
@@ -53,11 +53,17 @@ def schema_init(
     emit(session, document, _sentences(document))
 
 
-def _postgres(address: str, dim: int | None, *, force: bool) -> dict[str, Json]:
+def _postgres(session: Session, address: str, dim: int | None, *, force: bool) -> dict[str, Json]:
     from app.bootstrap.postgres import initialise  # noqa: PLC0415  # the driver is not for all verbs
 
     with Progress() as progress:
-        made = initialise(address, dim, progress.report, force=force)
+        made = initialise(
+            address,
+            dim,
+            progress.report,
+            force=force,
+            index_texts=session.settings.storage.near_duplicate != "off",
+        )
     found = made.catalogue
     return {
         "url": made.shown_url,

@@ -92,12 +92,17 @@ _POSITIVE: Final = click.IntRange(min=1)
     type=click.FloatRange(0, 1_000),
     help="How long a push waits for company.  [default: 1.5]",
 )
+@click.option(
+    "--store-read-url",
+    help="Replicas of a PostgreSQL store, for reads.  [env: AI_MEMORY_STORE_READ_URL]",
+)
 def serve(
     session: Session,
     host: str,
     port: int,
     shutdown_grace_secs: int,
     store_url: str | None,
+    store_read_url: str | None,
     **mesh: object,
 ) -> None:
     """Run a node.
@@ -107,7 +112,8 @@ def serve(
     certificates, the allowlist and the peer file again, as their changing does.
     """
     flags = {_KEYS.get(name, f"federation.{name}"): value for name, value in mesh.items()}
-    resolution = session.resolve({"store_url": store_url, **flags})
+    store = {"store_url": store_url, "store_read_url": store_read_url}
+    resolution = session.resolve({**store, **flags})
     if resolution.file is not None:
         note(f"configuration: {resolution.file}")
     from app import server  # noqa: PLC0415  # the whole service; only this verb needs it

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 from app.domain.timestamps import TimestampError, canonical_instant
 from app.log.digest import BUCKETS, EMPTY, folded
-from app.store.moving.pages import count, listing, pages
 from app.store.moving.tables import COPIED, SHOWN
 from app.store.tables import log_entries, log_signatures
 from app.store.tables.types import JsonText, Timestamp
+from app.store.writing.pages import count, listing, pages
 from app.store.writing.scrub import scrub
 from app.store.writing.statements import Query
 

@@ -21,11 +21,11 @@ from app.domain.timestamps import format_instant
 from app.store import tables as t
 from app.store.moving import record
 from app.store.moving.compare import differences, whole_digest
-from app.store.moving.pages import Listing, count, listing, pages
 from app.store.moving.record import Place
 from app.store.moving.show import memory_page, record_page, write_page
 from app.store.moving.tables import COPIED, OWN, SEEDED, STATES
 from app.store.schema import UNFINISHED_MOVE
+from app.store.writing.pages import Listing, count, listing, pages
 from app.store.writing.port import BatchError, BrokenConstraintError, RaceError
 from app.store.writing.statements import Change, Insert, Query, Replace
 

@@ -89,7 +89,7 @@ def write_page(transaction: Transaction, page: StatePage, now: str) -> None:
     workspace.prefetch(page.states, [claim[0] for claim in claims if claim is not None])
     for key, cells in page.states.items():
         workspace.adopt(key, cells)
-    _flush(transaction, workspace, stored, now).write_states({})
+    _flush(transaction, workspace, stored, now).write((), {})
     restore_embeddings(transaction, memory_ids)
     if page.collected:
         _collect(transaction, page, now)
@@ -103,7 +103,7 @@ def _collect(transaction: Transaction, page: StatePage, now: str) -> None:
     found = (snapshot(one, page.states[EntityKey("memory", one)]) for one in page.collected)
     expiries = [one.memory.expires_at or now for one in found if one is not None]
     then = max([now, *expiries])
-    _flush(transaction, workspace, stored, then).write_states(page.collected)
+    _flush(transaction, workspace, stored, then).write((), page.collected)
 
 
 def _flush(transaction: Transaction, workspace: Workspace, stored: StoredStates, now: str) -> Flush:

@@ -10,7 +10,7 @@ import numpy as np
 from typing_extensions import override
 
 from app.domain.errors import StoreUnavailableError
-from app.store.postgres import catalogue
+from app.store.postgres.age import look_for_age
 from app.store.postgres.backlog import unembedded, waiting
 from app.store.postgres.collection import Collection
 from app.store.postgres.errors import RETRY_AFTER_SECONDS
@@ -77,7 +77,7 @@ class PostgresStore(PostgresWrites):
         self._conditions = KnownConditions(self._readers.compiled)
         connection = options.connection
         self._graph = GraphReads(self._readers, connection.url.schema, graph_use)
-        self._follower = GraphFollower(connection, self._readers.run_here(catalogue.kg_backend))
+        self._follower = GraphFollower(connection, self._readers.run_here(look_for_age))
         self._following = asyncio.Lock()
 
     @override
@@ -165,7 +165,13 @@ class PostgresStore(PostgresWrites):
     @override
     def graph_backend(self) -> GraphBackend:
         """Whether the database has Apache AGE, by the last look."""
-        return self._follower.backend
+        return self._follower.state.backend
+
+    @property
+    @override
+    def graph_reason(self) -> str | None:
+        """Why Apache AGE is not used, by the last look."""
+        return self._follower.state.reason
 
     @override
     async def links_within(
@@ -258,6 +264,7 @@ class PostgresStore(PostgresWrites):
             vectors=vectors,
             vectors_outside_index=0,
             details={"embedding_backlog": unindexed, "epoch": self.identity.reason.value},
+            replica_reads=self.replica_reads,
         )
 
     def _counts(self, connection: psycopg.Connection) -> tuple[int, int]:

@@ -1,26 +1,22 @@
-"""What a store's schema has, for an operator; and the graph of Apache AGE, where it is there."""
+"""What a store's schema has, for an operator."""
 
 from __future__ import annotations
 
-import logging
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import psycopg
 from psycopg.rows import scalar_row
 
 from app.store.postgres.connection import PostgresOptions, Preamble, connect, transaction
 from app.store.postgres.errors import explaining
-from app.store.postgres.graph_names import graph_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.store.postgres.url import PostgresUrl
-    from app.store.sql.links import GraphBackend
+    import psycopg
 
-_LOGGER = logging.getLogger(__name__)
+    from app.store.postgres.url import PostgresUrl
 
 _TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1"
 _VIEWS: Final = "SELECT viewname FROM pg_views WHERE schemaname = %s ORDER BY 1"
@@ -34,7 +30,7 @@ _FUNCTIONS: Final = """
     ) ORDER BY 1
 """
 _EXTENSIONS: Final = "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1"
-_HAS_AGE: Final = "SELECT 1 FROM pg_extension WHERE extname = 'age'"
+_FLUSHING: Final = "SELECT current_setting('fsync') = 'on', current_setting('synchronous_commit')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +42,14 @@ class Catalogue:
     functions: Sequence[str]
     indices: Sequence[str]
     extensions: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Flushing:
+    """Whether the server flushes at all, and its `synchronous_commit` for our role."""
+
+    is_on: bool
+    commit_waits_for: str
 
 
 def read_catalogue(url: PostgresUrl) -> Catalogue:
@@ -70,44 +74,21 @@ def read_catalogue(url: PostgresUrl) -> Catalogue:
         )
 
 
-def kg_backend(connection: psycopg.Connection) -> GraphBackend:
-    """What walks the graph: Apache AGE where the database has it, else recursive queries."""
-    return "age" if connection.execute(_HAS_AGE).fetchone() else "cte"
-
-
-def create_graph(url: PostgresUrl) -> bool:
-    """Make AGE's graph if AGE is there and the graph is not; whether it was made.
-
-    The graph only speeds reading up: where it cannot be made, the answer is no and nothing else
-    changes.
+def read_flushing(url: PostgresUrl) -> Flushing:
+    """What a commit on this server is worth.
 
     Raises:
         StoreOpenError, StoreUnavailableError: as `connect`.
     """
     options = PostgresOptions(url)
-    graph = graph_of(url.schema)
-    with closing(connect(options)) as connection, explaining(url):
-        try:
-            with transaction(connection, Preamble.writing(options)):
-                if kg_backend(connection) == "cte" or _has_graph(connection, graph):
-                    return False
-                # AGE finds its own types by the search path only.
-                connection.execute("SET LOCAL search_path = ag_catalog, public")
-                connection.execute("SELECT create_graph(%s)", [graph])
-                return True
-        except (psycopg.ProgrammingError, psycopg.InternalError, psycopg.IntegrityError) as error:
-            _LOGGER.warning(
-                "the graph %s of Apache AGE cannot be made (%s); links are walked by recursive"
-                " queries",
-                graph,
-                type(error).__name__,
-            )
-            return False
-
-
-def _has_graph(connection: psycopg.Connection, graph: str) -> bool:
-    asked = "SELECT 1 FROM ag_catalog.ag_graph WHERE name = %s"
-    return connection.execute(asked, [graph]).fetchone() is not None
+    with (
+        closing(connect(options)) as connection,
+        explaining(url),
+        transaction(connection, Preamble.reading(options)),
+    ):
+        row = connection.execute(_FLUSHING).fetchone()
+    assert row is not None
+    return Flushing(bool(row[0]), str(row[1]))
 
 
 def _names(connection: psycopg.Connection, query: str, parameters: list[str]) -> list[str]:

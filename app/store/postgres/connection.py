@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from app.store.postgres.url import PostgresUrl
 
 CONNECT_SECONDS: Final = 10
+# A server whose machine is gone says nothing: its silence ends a connection after half a minute.
+_SILENCE_ARGUMENTS: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
 _NO_LIMIT: Final = 0
 _rollbacks = count()
 
@@ -34,6 +41,7 @@ class PostgresOptions:
 
     `most` bounds all connections of a node, the writer's included; `least` are kept open.
     `pooled` is for a PgBouncer in transaction mode: then nothing is prepared on the server.
+    `read_only` takes standbys, too.
     """
 
     url: PostgresUrl
@@ -43,6 +51,7 @@ class PostgresOptions:
     statement_seconds: float = 30.0
     lock_seconds: float = 5.0
     pooled: bool = False
+    read_only: bool = False
 
     @property
     def statement_timeout_ms(self) -> int:
@@ -58,9 +67,10 @@ class PostgresOptions:
             "connect_timeout": CONNECT_SECONDS,
             "application_name": "ai-memory",
             # A standby among the hosts is passed over; alone, it is an error that says so.
-            "target_session_attrs": "read-write",
-            "keepalives_idle": 30,
+            "target_session_attrs": "any" if self.read_only else "read-write",
+            **_SILENCE_ARGUMENTS,
             **self.url.parameters,
+            "client_encoding": "UTF8",  # of every text, also where it is packed by us
             "autocommit": True,  # the preamble below begins transactions
         }
         if self.pooled:
@@ -74,11 +84,25 @@ class Preamble:
 
     text: bytes
 
+    def begin(self, connection: psycopg.Connection) -> None:
+        """Send it."""
+        connection.execute(self.text, prepare=False)
+
     @classmethod
     def reading(cls, options: PostgresOptions) -> Preamble:
         """Read only, and one snapshot for every statement of the transaction."""
         return cls.of(
             "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            options.url,
+            options.statement_timeout_ms,
+            options.lock_timeout_ms,
+        )
+
+    @classmethod
+    def looking(cls, options: PostgresOptions) -> Preamble:
+        """Read only; each statement sees what another node's migration left that it waited for."""
+        return cls.of(
+            "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY",
             options.url,
             options.statement_timeout_ms,
             options.lock_timeout_ms,
@@ -122,8 +146,8 @@ def transaction(connection: psycopg.Connection, preamble: Preamble) -> Iterator[
 
     The commit is one round trip, the beginning another.
     """
-    connection.execute(preamble.text, prepare=False)
     try:
+        preamble.begin(connection)
         yield
     except BaseException:
         roll_back(connection)

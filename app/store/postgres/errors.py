@@ -37,12 +37,19 @@ Reason = Literal[
     "schema_missing",
     "privilege",
     "pgvector_missing",
+    "age_missing",
     "damaged",
 ]
 
 PGVECTOR_FIX: Final = (
     "install pgvector on the server (Debian: postgresql-18-pgvector), then run"
     " CREATE EXTENSION vector SCHEMA public; in this database as a superuser"
+)
+
+# AGE before 1.6 looks for its own tables whenever any table is dropped or rewritten.
+_AGE_IN_THE_WAY: Final = (
+    "the server preloads a version of Apache AGE that fails in databases without it: run CREATE"
+    " EXTENSION age; in this database as a superuser, or take age out of shared_preload_libraries"
 )
 
 
@@ -171,7 +178,7 @@ def explained(error: psycopg.Error, url: PostgresUrl) -> AiMemoryError:
     """What a driver's error means. The message names the store and never a password or a row."""
     if error.sqlstate is None:
         return _unreachable(error, url)
-    return _known(error, url) or _special(error, url)
+    return _special(error, url) or _known(error, url) or _other(error, url)
 
 
 def _known(error: psycopg.Error, url: PostgresUrl) -> AiMemoryError | None:
@@ -184,7 +191,7 @@ def _known(error: psycopg.Error, url: PostgresUrl) -> AiMemoryError | None:
     return None
 
 
-def _special(error: psycopg.Error, url: PostgresUrl) -> AiMemoryError:
+def _special(error: psycopg.Error, url: PostgresUrl) -> AiMemoryError | None:
     if isinstance(error, codes.ReadOnlySqlTransaction):
         return _read_only(url)
     if isinstance(error, codes.DiskFull):
@@ -193,6 +200,12 @@ def _special(error: psycopg.Error, url: PostgresUrl) -> AiMemoryError:
         )
     if isinstance(error, codes.UndefinedObject) and 'type "vector"' in str(error):
         return no_pgvector(url)
+    if isinstance(error, codes.InvalidSchemaName) and '"ag_catalog"' in str(error):
+        return StoreOpenError(f"{url}: {_AGE_IN_THE_WAY}", reason="age_missing")
+    return None
+
+
+def _other(error: psycopg.Error, url: PostgresUrl) -> AiMemoryError:
     # Its text may hold a caller's words, its code does not.
     name = type(error).__name__
     return StoreUnavailableError(

@@ -19,7 +19,7 @@ from app.log.canonical import CanonicalError, decode
 from app.log.hlc import Stamp
 from app.log.kinds import KINDS
 from app.log.kinds.links import split_link_key
-from app.store.postgres.catalogue import kg_backend
+from app.store.postgres.age import AgeState, is_age_there, look_for_age, why_no_graph
 from app.store.postgres.connection import Preamble, connect, transaction
 from app.store.postgres.errors import explaining
 from app.store.postgres.graph_names import graph_of, make_ready
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from app.store.postgres.connection import PostgresOptions
     from app.store.postgres.graph_shape import Link
-    from app.store.sql.links import GraphBackend
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -102,15 +101,17 @@ class _Step:
 class GraphFollower:
     """Follows with a connection of its own; for one thread at a time.
 
-    `backend` is what the last look at the database showed.
+    `state` is what the last look at the database showed.
     """
 
-    def __init__(self, options: PostgresOptions, backend: GraphBackend) -> None:
-        self.backend = backend
+    def __init__(self, options: PostgresOptions, state: AgeState) -> None:
+        self.state = state
+        self._told: str | None = None
         self._options = options
         self._preamble = Preamble.writing(options)
         self._making = Preamble.migrating(options.url, lock_seconds=options.lock_seconds)
-        self._shape = GraphShape(graph_of(options.url.schema))
+        self._graph = graph_of(options.url.schema)
+        self._shape = GraphShape(self._graph)
         self._connection: psycopg.Connection | None = None
         self._make_anew = False
         self._rests = 0
@@ -125,6 +126,7 @@ class GraphFollower:
         if self._rests > 0:
             self._rests -= 1
             return
+        self._tell()
         with explaining(self._options.url):
             while self._step():
                 pass
@@ -154,22 +156,33 @@ class GraphFollower:
                 return True  # another node has gone on from here, or will
             self._move(connection, shown)
         self._make_anew = False
+        self.state = AgeState("age")
         return True
 
     def _give_up_for_now(self, error: Exception) -> None:
-        _LOGGER.warning(
-            "the graph of Apache AGE cannot be kept (%s); links are walked without it, and it is"
-            " tried again now and then",
-            type(error).__name__,
-        )
-        self.backend = "cte"
+        connection = self._opened()
+        with transaction(connection, self._preamble):
+            self.state = AgeState("cte", why_no_graph(connection, self._graph, error))
         self._rests = _RESTED_CALLS
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say once what keeps AGE from being used."""
+        if self.state.reason != self._told:
+            self._told = self.state.reason
+            if self._told is not None:
+                _LOGGER.warning("links are walked by recursive queries: %s", self._told)
 
     def _show(self) -> _Step | None:
         connection = self._opened()
         with transaction(connection, self._preamble):
-            self.backend = kg_backend(connection)
-            if self.backend == "cte":
+            if is_age_there(connection):
+                if not self._make_anew:
+                    self.state = AgeState("age")
+            else:
+                # Why is a longer question, and the answer rarely changes.
+                if self.state.backend == "age":
+                    self.state = look_for_age(connection)
                 return None
             heads = _heads(connection)
             anew = self._make_anew or not self._is_of_this_graph(connection, heads)

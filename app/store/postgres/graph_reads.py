@@ -42,14 +42,13 @@ _GRAPH_ROWS_MAX: Final = 100_000
 _IN_STEP: Final = (
     b"SELECT NOT EXISTS (SELECT 1 FROM log_origins AS o LEFT JOIN graph_cursors AS c"
     b" ON c.origin_no = o.origin_no AND c.graph ="
-    b" (SELECT graphid::bigint FROM ag_catalog.ag_graph WHERE name = %s)"
+    b" (SELECT oid::bigint FROM pg_namespace WHERE nspname = %s)"
     b" WHERE c.seq IS NULL OR c.seq < o.head_seq)"
     b" AND NOT EXISTS (SELECT 1 FROM graph_waiting AS w WHERE NOT EXISTS ("
     b"SELECT 1 FROM log_quarantine AS q WHERE q.origin = w.origin AND q.seq = w.seq"
     b" AND q.retry_at IS NOT NULL))"
     b" AND %s >= (SELECT coalesce(sum(t.reltuples), 0) FROM pg_class AS t"
-    b" JOIN ag_catalog.ag_graph AS g ON t.relnamespace = g.namespace"
-    b" WHERE t.relkind = 'r' AND g.name = %s)"
+    b" JOIN pg_namespace AS g ON t.relnamespace = g.oid WHERE t.relkind = 'r' AND g.nspname = %s)"
 )
 
 
@@ -131,16 +130,21 @@ class GraphReads:
         self, connection: psycopg.Connection, source_id: str, target_id: str, depth: int
     ) -> set[tuple[str, ...]] | None:
         """Node by node; a pattern never takes an edge twice, but may a node."""
+        # AGE before 1.6 knows no list comprehension. Beyond the end of a way there is null.
+        ids = ", ".join(f"way[{place}].id" for place in range(depth + 1))
         found = self._cypher(
             connection,
             f"MATCH p = (a:{VERTEX_LABEL})-[*1..{depth}]-(b:{VERTEX_LABEL})"
-            " WHERE a.id = $source AND b.id = $target RETURN [n IN nodes(p) | n.id]",
+            f" WHERE a.id = $source AND b.id = $target WITH nodes(p) AS way RETURN [{ids}]",
             {"source": source_id, "target": target_id},
             _PATHS_MAX,
         )
         if found is None:
             return None
-        ways = {tuple(one) for one in cast("list[list[str]]", found)}
+        ways = {
+            tuple(one for one in way if one is not None)
+            for way in cast("list[list[str | None]]", found)
+        }
         return {way for way in ways if len(set(way)) == len(way)}
 
     def _cypher(

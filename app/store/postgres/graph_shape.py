@@ -28,6 +28,18 @@ _EDGE: Final = (
     f" 'valid_from', {_INSTANT.format('coalesce(l.valid_from, l.created_at)')},"
     f" 'valid_until', {_INSTANT.format('l.valid_until')}, 'observed_by', l.observed_by)"
 )
+_NUMBER: Final = (
+    b"SELECT n.oid::bigint FROM pg_namespace AS n JOIN pg_class AS c ON c.relnamespace = n.oid"
+    b" WHERE n.nspname = %s AND c.relname = '_ag_label_vertex'"
+)
+_LENT: Final = (
+    b"SELECT NOT pg_has_role(n.nspowner, 'USAGE')"
+    b" AND cardinality(%(labels)s::text[]) = (SELECT count(DISTINCT c.relname) FROM pg_class AS c"
+    b" JOIN pg_index AS i ON i.indrelid = c.oid"
+    b" WHERE c.relnamespace = n.oid AND c.relname = ANY (%(labels)s)"
+    b" AND i.indisunique AND NOT i.indisprimary)"
+    b" FROM pg_namespace AS n WHERE n.nspname = %(graph)s"
+)
 _ADJACENT: Final = (
     b"SELECT source_id, target_id, relation FROM memory_links"
     b" WHERE source_id = ANY (%(ids)s) OR target_id = ANY (%(ids)s)"
@@ -54,30 +66,52 @@ class GraphShape:
         self._edges = f'"{graph}"._ag_label_edge'
 
     def number(self, connection: psycopg.Connection) -> int | None:
-        """AGE's number of the graph as it is now; a graph made anew has another."""
-        row = connection.execute(
-            b"SELECT graphid::bigint FROM ag_catalog.ag_graph WHERE name = %s", (self._graph,)
-        ).fetchone()
+        """AGE's number of the graph as it is now; a graph made anew has another.
+
+        It is that of the graph's schema, which every role may read.
+        """
+        row = connection.execute(_NUMBER, (self._graph,)).fetchone()
         return None if row is None else cast("int", row[0])
 
     def make(self, connection: psycopg.Connection) -> None:
-        """Drop what is there, and show every memory and link."""
-        if self.number(connection) is not None:
-            connection.execute(b"SELECT ag_catalog.drop_graph(%s, true)", (self._graph,))
-        connection.execute(b"SELECT ag_catalog.create_graph(%s)", (self._graph,))
-        connection.execute(b"SELECT ag_catalog.create_vlabel(%s, %s)", (self._graph, VERTEX_LABEL))
+        """Show every memory and link in a graph that holds nothing else.
+
+        A graph of another role's, which this one may only write to, is emptied instead of dropped.
+        """
+        if self._is_lent(connection):
+            self._run(connection, f"DELETE FROM {self._edges}")  # noqa: S608 - plain words
+            self._run(connection, f"DELETE FROM {self._vertices}")  # noqa: S608 - plain words
+        else:
+            if self.number(connection) is not None:
+                connection.execute(b"SELECT ag_catalog.drop_graph(%s, true)", (self._graph,))
+            self.create(connection)
         self._run(
             connection,
             f"INSERT INTO {self._vertices} (properties) SELECT {_VERTEX} FROM memories AS m",  # noqa: S608 - plain words
         )
-        self._run(connection, f"CREATE UNIQUE INDEX ON {self._vertices} ({_key_of('')})")
         self._run(connection, f"ANALYZE {self._vertices}")
         for relation in RELATIONS:
-            connection.execute(b"SELECT ag_catalog.create_elabel(%s, %s)", (self._graph, relation))
             label = self._label(relation)
             self._run(connection, self._insert_edges(label, "l.relation = %s"), (relation,))
-            self._run(connection, f"CREATE UNIQUE INDEX ON {label} (start_id, end_id)")
             self._run(connection, f"ANALYZE {label}")
+
+    def create(self, connection: psycopg.Connection) -> None:
+        """Make it with every label and without rows; there must be none of the name."""
+        connection.execute(b"SELECT ag_catalog.create_graph(%s)", (self._graph,))
+        connection.execute(b"SELECT ag_catalog.create_vlabel(%s, %s)", (self._graph, VERTEX_LABEL))
+        self._run(connection, f"CREATE UNIQUE INDEX ON {self._vertices} ({_key_of('')})")
+        for relation in RELATIONS:
+            connection.execute(b"SELECT ag_catalog.create_elabel(%s, %s)", (self._graph, relation))
+            self._run(
+                connection, f"CREATE UNIQUE INDEX ON {self._label(relation)} (start_id, end_id)"
+            )
+
+    def _is_lent(self, connection: psycopg.Connection) -> bool:
+        """Whether the graph is another's, and whole."""
+        row = connection.execute(
+            _LENT, {"graph": self._graph, "labels": [VERTEX_LABEL, *RELATIONS]}
+        ).fetchone()
+        return row is not None and bool(row[0])
 
     def show(
         self, connection: psycopg.Connection, ids: Sequence[str], links: Iterable[Link]

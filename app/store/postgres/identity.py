@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS: Final = 30
 _STORE_ID_BYTES: Final = 8
-_UNKNOWN_SERVER: Final = "unknown"
+_UNKNOWN_SYSTEM: Final = "unknown"
+TIMELINE: Final = (
+    b"('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int"
+)
+"""The timeline that the server writes to now. What its control file says is the last checkpoint's,
+which after a promotion is the former one for minutes."""
+SERVER_SEPARATOR: Final = ":"
 _KNOWN: Final = (
     b"SELECT n.node_id, n.epoch, n.boot_token, n.server, coalesce(o.head_seq, 0)"
     b" FROM node_leases AS n LEFT JOIN log_origins AS o ON o.origin = n.node_id || '.' || n.epoch"
@@ -71,6 +77,7 @@ def take_identity(
     begin: Begin,
     randomness: Randomness,
     *,
+    server: str,
     node_file: NodeFile | None,
     former: Former | None = None,
     forced: EpochReason | None = None,
@@ -78,17 +85,18 @@ def take_identity(
 ) -> Identity:
     """Lease an origin, in the order that `app.log.epochs` asks for.
 
-    A former identity is kept if the row, the server and its timeline are still the same. `forced`
-    asks for a new epoch, above those of `used`: node id → the highest that peers know.
+    A former identity is kept if the row, the server and its timeline are still the same. `server`
+    is what `server_of` says of the connection. `forced` asks for a new epoch, above those of
+    `used`: node id → the highest that peers know.
     """
-    server = server_of(connection)
     with begin():
         sidecar = _sidecar(node_file, former)
         stored = _stored(connection, sidecar, leases=node_file is None or former is not None)
         if former is not None and stored is not None and not former.holds(stored):
             sidecar = stored = None  # somebody took the row: leave it to them
-        elif sidecar is None and stored is not None:
-            # A node without a file has only the row to go by.
+        elif sidecar is None and stored is not None and stored.database == server:
+            # A node without a file has only the row to go by. After a promotion that is not enough:
+            # the server may have lost a later epoch, too.
             sidecar = Sidecar(stored.node_id, stored.epoch, stored.boot_token)
         origins = connection.execute(b"SELECT origin FROM log_origins").fetchall()
         identity = choose_identity(
@@ -108,16 +116,27 @@ def take_identity(
 
 
 def server_of(connection: psycopg.Connection) -> str:
-    """The server's system identifier and timeline; a restored or promoted one differs."""
-    try:
-        row = connection.execute(
-            b"SELECT system_identifier, timeline_id FROM pg_control_system(),"
-            b" pg_control_checkpoint()"
-        ).fetchone()
-    except psycopg.errors.InsufficientPrivilege:
-        return _UNKNOWN_SERVER
+    """The server's system identifier and timeline; a restored or promoted one differs.
+
+    Raises:
+        psycopg.errors.ReadOnlySqlTransaction: it is a standby, such as behind a pooler.
+    """
+    row = connection.execute(
+        b"SELECT CASE WHEN NOT pg_is_in_recovery() THEN " + TIMELINE + b" END"
+    ).fetchone()
     assert row is not None
-    return f"{row[0]}:{row[1]}"
+    if row[0] is None:
+        raise psycopg.errors.ReadOnlySqlTransaction("the server is a standby")
+    return f"{_system_of(connection)}{SERVER_SEPARATOR}{row[0]}"
+
+
+def _system_of(connection: psycopg.Connection) -> str:
+    try:
+        row = connection.execute(b"SELECT system_identifier FROM pg_control_system()").fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        return _UNKNOWN_SYSTEM
+    assert row is not None
+    return str(row[0])
 
 
 def _sidecar(node_file: NodeFile | None, former: Former | None) -> Sidecar | None:

@@ -6,8 +6,6 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from psycopg import sql
-from sqlalchemy import Integer
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
@@ -18,6 +16,7 @@ from app.store.postgres import digests, schema
 from app.store.postgres.connection import Preamble, connect, transaction
 from app.store.postgres.errors import explaining
 from app.store.postgres.identity import server_of
+from app.store.postgres.numbering import number_on
 from app.store.postgres.transactions import (
     PostgresChanges,
     PostgresReader,
@@ -25,7 +24,7 @@ from app.store.postgres.transactions import (
     pipelined,
 )
 from app.store.schema import SchemaKind
-from app.store.tables import memories, metadata
+from app.store.tables import memories
 from app.store.writing.statements import Change
 
 if TYPE_CHECKING:
@@ -39,10 +38,6 @@ if TYPE_CHECKING:
     from app.store.writing.chain import Chain
     from app.store.writing.port import Transaction
 
-_NUMBER_ON: Final = sql.SQL(
-    "SELECT setval(pg_get_serial_sequence({table_name}, {column_name}), max({column}))"
-    " FROM {table} HAVING max({column}) IS NOT NULL"
-)
 _NO_VECTOR_INDEX: Final = Change("DROP INDEX IF EXISTS memories_embedding_hnsw")
 _VECTOR_INDEX: Final = str(
     CreateIndex(
@@ -137,14 +132,7 @@ class PostgresTarget:
         """Index the vectors, number on after the rows that brought numbers, fold the digests."""
         with explaining(self._options.url), transaction(self._connection, Preamble(self._preamble)):
             self._connection.execute(_VECTOR_INDEX.encode())
-            for table, column in _numbered():
-                statement = _NUMBER_ON.format(
-                    table_name=sql.Literal(table),
-                    column_name=sql.Literal(column),
-                    table=sql.Identifier(table),
-                    column=sql.Identifier(column),
-                )
-                self._connection.execute(statement)
+            number_on(self._connection)
             while self._connection.execute(b"SELECT 1 FROM digest_deltas LIMIT 1").fetchone():
                 digests.fold(self._connection)
 
@@ -197,11 +185,3 @@ def _refuse_writers(connection: psycopg.Connection, url: PostgresUrl) -> None:
             " after 30 seconds",
             reason="owned",
         )
-
-
-def _numbered() -> Iterator[tuple[str, str]]:
-    """Tables whose key the database numbers, and the key's name."""
-    for table in metadata.tables.values():
-        keys = list(table.primary_key)
-        if len(keys) == 1 and isinstance(keys[0].type, Integer) and keys[0].autoincrement:
-            yield table.name, keys[0].name

@@ -38,8 +38,11 @@ T = TypeVar("T")
 _DIALECT: Final = psycopg_dialect.dialect(paramstyle="format")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 _WRITER: Final = 1
 _LOOK_SECONDS: Final = 0.5
-_RECONNECT_SECONDS: Final = 60.0
-"""How long the pool goes on trying by itself after a connection was lost."""
+_LOOK_AGAIN_SECONDS: Final = 0.02
+"""The same while the server is known to be away: many ask, and each is soon told."""
+_RECONNECT_SECONDS: Final = 1.0
+"""How long the pool tries by itself to replace a lost connection; it would wait longer after each
+failure. Then it is whoever asks for a connection that makes it try again."""
 
 
 class Readers:
@@ -48,15 +51,18 @@ class Readers:
     A function runs in a transaction of its own: read only, one snapshot, limits set.
     """
 
-    def __init__(self, options: PostgresOptions, *, inline: bool = False) -> None:
-        """Open the pool.
+    def __init__(
+        self, options: PostgresOptions, *, inline: bool = False, must_answer: bool = True
+    ) -> None:
+        """Open the pool. Unless it `must_answer`, the server may come later.
 
         Raises:
             StoreOpenError, StoreUnavailableError: as `connect`.
         """
-        connect(options).close()  # says what is wrong; the pool would only wait
+        if must_answer:
+            connect(options).close()  # says what is wrong; the pool would only wait
         self._options = options
-        self._preamble = Preamble.reading(options)
+        self.preamble = Preamble.reading(options)
         threads = max(1, options.most - _WRITER)
         self._connections = _Connections(options, threads)
         self._threads = (
@@ -66,8 +72,10 @@ class Readers:
         self._known = KnownSelects(_DIALECT)
         self._closed = False
 
-    async def run(self, function: Callable[[psycopg.Connection], T]) -> T:
-        """`function` of a reader's connection.
+    async def run(
+        self, function: Callable[[psycopg.Connection], T], begin: Preamble | None = None
+    ) -> T:
+        """`function` of a reader's connection; `begin` in place of the usual preamble.
 
         Raises:
             StoreUnavailableError: the server failed or cannot be reached, every connection is
@@ -76,8 +84,8 @@ class Readers:
         if self._closed:
             raise StoreClosedError("the store is closed", retry_after_seconds=1)
         if self._threads is None:
-            return self._call(function)
-        given = self._threads.submit(self._call, function)
+            return self._call(function, begin)
+        given = self._threads.submit(self._call, function, begin)
         patience = _Patience(given)
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._options.acquire_seconds, patience.end)
@@ -92,7 +100,7 @@ class Readers:
 
     def run_here(self, function: Callable[[psycopg.Connection], T]) -> T:
         """The same in this thread, for background threads."""
-        return self._call(function)
+        return self._call(function, None)
 
     async def select(self, statement: Select[*tuple[object, ...]]) -> Sequence[Record]:
         """The rows of a select, column name → value."""
@@ -129,9 +137,10 @@ class Readers:
             self._threads.shutdown(wait=True)
         self._connections.close()
 
-    def _call(self, function: Callable[[psycopg.Connection], T]) -> T:
+    def _call(self, function: Callable[[psycopg.Connection], T], begin: Preamble | None) -> T:
+        preamble = begin or self.preamble
         try:
-            return self._once(function)
+            return self._once(function, preamble)
         except psycopg.OperationalError as error:
             if not _is_lost(error):
                 raise explained(error, self._options.url) from error
@@ -140,14 +149,14 @@ class Readers:
         # The server dropped its connections, such as at a restart; reading again is harmless.
         self._connections.drop_lost()
         try:
-            return self._once(function)
+            return self._once(function, preamble)
         except psycopg.Error as error:
             raise explained(error, self._options.url) from error
 
-    def _once(self, function: Callable[[psycopg.Connection], T]) -> T:
+    def _once(self, function: Callable[[psycopg.Connection], T], preamble: Preamble) -> T:
         with (
             self._connections.one(self._options.acquire_seconds) as connection,
-            transaction(connection, self._preamble),
+            transaction(connection, preamble),
         ):
             return function(connection)
 
@@ -202,13 +211,15 @@ class _Connections:
         connection = self._take(seconds)
         try:
             yield connection
+            self._outage.end()  # whoever waits, waits for a connection that is busy
         finally:
             self._pool.putconn(connection)
 
     def _take(self, seconds: float) -> psycopg.Connection:
         left = seconds
         while True:
-            wait = min(_LOOK_SECONDS, left)
+            look = _LOOK_SECONDS if self._outage.error is None else _LOOK_AGAIN_SECONDS
+            wait = min(look, left)
             try:
                 return self._pool.getconn(timeout=wait)
             except PoolClosed as error:
@@ -249,6 +260,11 @@ class _Outage:
         # The store was open: whoever asks now can only come back later.
         return StoreUnavailableError(meant.message, retry_after_seconds=RETRY_AFTER_SECONDS)
 
+    def end(self) -> None:
+        """The server answers."""
+        with self._lock:
+            self._error = None
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         try:
@@ -257,8 +273,7 @@ class _Outage:
             with self._lock:
                 self._error = error
             raise
-        with self._lock:
-            self._error = None
+        self.end()
 
 
 def _watched(outage: _Outage) -> type[psycopg.Connection]:

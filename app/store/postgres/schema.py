@@ -17,6 +17,7 @@ from psycopg.rows import scalar_row
 
 from app.domain.errors import InvalidInputError, StoreOpenError, StoreUnavailableError
 from app.store.ladder import HEAD_REVISION, MIGRATIONS, REVISIONS
+from app.store.postgres.adoption import fill, set_aside
 from app.store.postgres.connection import PostgresOptions, Preamble, connect, transaction
 from app.store.postgres.errors import RETRY_AFTER_SECONDS, explained, explaining, no_pgvector
 from app.store.postgres.url import DEFAULT_SCHEMA
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
+    from app.store.postgres.adoption import Adoption
     from app.store.postgres.url import PostgresUrl
 
     Progress = Callable[[str], None]
@@ -64,24 +66,33 @@ def inspect(url: PostgresUrl) -> Found:
     """Look at the address's schema without changing it.
 
     Raises:
-        StoreOpenError, StoreUnavailableError: as `connect`.
+        StoreOpenError, StoreUnavailableError: as `connect`; also while a node takes over what
+            v0.7.0 made there, for longer than `MIGRATION_LOCK_SECONDS`.
     """
-    options = PostgresOptions(url)
+    options = PostgresOptions(url, statement_seconds=0, lock_seconds=MIGRATION_LOCK_SECONDS)
     with (
         closing(connect(options)) as connection,
         explaining(url),
-        transaction(connection, Preamble.reading(options)),
+        transaction(connection, Preamble.looking(options)),
+        _waiting(url),
     ):
         return _look(connection, url.schema)
 
 
-def migrate(url: PostgresUrl, progress: Progress, *, dim: int | None = None) -> Found:
+def migrate(
+    url: PostgresUrl,
+    progress: Progress,
+    *,
+    dim: int | None = None,
+    adoption: Adoption | None = None,
+) -> Found:
     """Make or bring the schema to the newest, in one transaction; do nothing if it is there.
 
     Args:
         url: Names the schema by its search_path; it is created if the role may.
         progress: Is told, in a sentence each, what may take long.
         dim: Of the embedding column: of a new one (384 unless given), and needed of an old one.
+        adoption: How a schema of v0.7.0 is taken over; without it one is refused.
 
     Raises:
         StoreOpenError: another version, damaged, no pgvector, no privilege, or another dimension;
@@ -92,15 +103,23 @@ def migrate(url: PostgresUrl, progress: Progress, *, dim: int | None = None) -> 
     _check_dimension(dim)
     found = inspect(url)
     if not found.status.current:
-        _refuse(url, found.status)
+        _refuse(url, found.status, adoption)
         with _migrating(url) as (connection, climb):
             _make_room(connection, url)
             found = _look(connection, url.schema)  # another node may have been faster
-            _refuse(url, found.status)
-            if not found.status.current:
+            _refuse(url, found.status, adoption)
+            if found.status.kind is SchemaKind.V57_FOREIGN and adoption is not None:
+                progress(f"adopting the v0.7.0 database at {url}")
+                kept = set_aside(connection, url)
+                climb()
+                # Its vectors are made anew, so they may be of another model's length.
+                _set_dimension(connection, dim or found.dim)
+                fill(connection, url, kept, adoption)
+                found = _look(connection, url.schema)
+            elif not found.status.current:
                 progress(f"bringing {url} to schema {HEAD_REVISION}")
                 climb()
-                if found.dim is None and dim is not None:
+                if found.dim is None:
                     _set_dimension(connection, dim)
                 found = _look(connection, url.schema)
     if dim is not None and found.dim != dim:
@@ -162,8 +181,14 @@ def _driver(connection: Connection) -> psycopg.Connection:
 
 
 def _lock(connection: psycopg.Connection, url: PostgresUrl) -> None:
-    try:
+    with _waiting(url):
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
+
+
+@contextmanager
+def _waiting(url: PostgresUrl) -> Iterator[None]:
+    try:
+        yield
     except codes.LockNotAvailable as error:
         raise StoreUnavailableError(
             f"{url}: another node has been migrating for {MIGRATION_LOCK_SECONDS:g} s; see what"
@@ -197,8 +222,15 @@ def _status(connection: psycopg.Connection, schema: str, tables: set[str]) -> Sc
     if version != SCHEMA_VERSION:
         kind = SchemaKind.NEWER if version > SCHEMA_VERSION else SchemaKind.OLDER
         return SchemaStatus(kind, version)
-    if "alembic_version" not in tables:
+    if "alembic_version" not in tables and "memory_state" not in tables:
         return SchemaStatus(SchemaKind.V57_FOREIGN, version)
+    return _at_our_version(connection, schema, tables)
+
+
+def _at_our_version(connection: psycopg.Connection, schema: str, tables: set[str]) -> SchemaStatus:
+    version = SCHEMA_VERSION
+    if "alembic_version" not in tables:
+        return SchemaStatus(SchemaKind.DAMAGED, version, detail="the schema revision is missing")
     revision = str(_value(connection, schema, "alembic_version", "max(version_num)"))
     if revision not in REVISIONS:
         return SchemaStatus(SchemaKind.NEWER, version, revision)
@@ -236,9 +268,11 @@ def _dimension(connection: psycopg.Connection, schema: str) -> int | None:
     return None if row is None else int(row[0])
 
 
-def _refuse(url: PostgresUrl, status: SchemaStatus) -> None:
+def _refuse(url: PostgresUrl, status: SchemaStatus, adoption: Adoption | None) -> None:
     """Let pass what can be brought up to date."""
     if status.kind in {SchemaKind.EMPTY, SchemaKind.OURS}:
+        return
+    if status.kind is SchemaKind.V57_FOREIGN and adoption is not None:
         return
     match status.kind:
         case SchemaKind.OLDER:
@@ -251,8 +285,8 @@ def _refuse(url: PostgresUrl, status: SchemaStatus) -> None:
             said = f"was written by a newer ai-memory (schema {made_by}); use that one"
         case SchemaKind.V57_FOREIGN:
             said = (
-                "was written by ai-memory v0.7.0 and cannot be adopted in place: name another"
-                " schema (options=-csearch_path%3DNAME) and import an export of it"
+                "was written by ai-memory v0.7.0: open it once with ai-memory serve or"
+                " schema-init, which adopts it"
             )
         case SchemaKind.UNFINISHED:
             said = UNFINISHED_MOVE_FOUND
@@ -320,7 +354,10 @@ def _has_memories(connection: psycopg.Connection) -> bool:
     )
 
 
-def _set_dimension(connection: psycopg.Connection, dim: int) -> None:
+def _set_dimension(connection: psycopg.Connection, dim: int | None) -> None:
+    """None, or what is no dimension of ours, leaves the columns as they are."""
+    if dim not in DIMENSIONS:
+        return
     for table in _EMBEDDED_TABLES:
         statement = sql.SQL(
             "ALTER TABLE {table} ALTER COLUMN embedding TYPE vector({dim}) USING NULL,"

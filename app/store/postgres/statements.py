@@ -14,6 +14,7 @@ import numpy as np
 from sqlalchemy import Column, LargeBinary, Text
 from sqlalchemy.dialects import postgresql
 
+from app.store.postgres.arrays import array_of
 from app.store.postgres.lexemes import search_text
 from app.store.tables import memories
 from app.store.tables.types import Embedding, JsonText
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Table
 
+    from app.store.postgres.arrays import Array
     from app.store.sql.selects import SqlValue
 
     Row = Sequence[SqlValue]
@@ -62,23 +64,28 @@ class Rendered:
         indexed: Sequence[int] = (),
     ) -> None:
         self.text = text.encode()
+        self._kinds = [_type(column) for column in columns]
         self._conversions = [_conversion(column) for column in columns]
         self._unique = unique
         self._indexed = indexed
 
-    def parameters(self, rows: Sequence[Row]) -> list[list[SqlValue]]:
-        """A list a column."""
+    def parameters(self, rows: Sequence[Row]) -> list[Array]:
+        """One a column."""
         if self._unique:
             rows = _last_by_key(rows, self._unique)
-        found = [
-            list(values) if convert is None else _converted(values, convert)
+        columns = [
+            values if convert is None else _converted(values, convert)
             for values, convert in zip(zip(*rows, strict=True), self._conversions, strict=True)
         ]
+        found = [array_of(kind, values) for kind, values in zip(self._kinds, columns, strict=True)]
         if self._indexed:
-            texts = zip(*(found[place] for place in self._indexed), strict=True)
+            texts = zip(*(columns[place] for place in self._indexed), strict=True)
             terms = [search_text(*map(str, one)) for one in texts]
-            found.append([one.vector for one in terms])
-            found.append([one.token_count for one in terms])
+            made: tuple[Sequence[object], ...] = (
+                [one.packed for one in terms],
+                [one.token_count for one in terms],
+            )
+            found += map(array_of, _SEARCH_TYPES, made)
         return found
 
 

@@ -9,22 +9,37 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import psycopg
 from psycopg import errors as codes
 from typing_extensions import override
 
-from app.domain.errors import AiMemoryError, StoreOpenError, StoreUnavailableError
+from app.domain.errors import (
+    AiMemoryError,
+    OutcomeUnknownError,
+    StoreOpenError,
+    StoreReadOnlyError,
+    StoreUnavailableError,
+)
 from app.log.epochs import EpochReason
 from app.store.postgres import digests
 from app.store.postgres.connection import Preamble, connect, roll_back, transaction
 from app.store.postgres.errors import RETRY_AFTER_SECONDS, explained, explaining
-from app.store.postgres.identity import LEASE_SECONDS, Former, keep, release, take_identity
+from app.store.postgres.identity import (
+    LEASE_SECONDS,
+    SERVER_SEPARATOR,
+    TIMELINE,
+    Former,
+    keep,
+    release,
+    server_of,
+    take_identity,
+)
 from app.store.postgres.statements import marked, plain, rendered, with_keys_back, without_lock
 from app.store.writing.chain import Chain, Head
 from app.store.writing.port import BatchError, BrokenConstraintError, RaceError
-from app.store.writing.statements import Change, Query
+from app.store.writing.statements import Change, Insert, Query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,14 +59,31 @@ REST_SECONDS: Final = LEASE_SECONDS / 3
 # Everything that a batch decides on is locked by now, so the greatest clock covers its stamps.
 _RESUME: Final = (
     b"SELECT o.origin_no, o.origin, o.head_seq, o.head_hash, o.head_hlc,"
-    b" (SELECT max(head_hlc) FROM log_origins)"
+    b" (SELECT max(head_hlc) FROM log_origins),"
+    b" split_part(n.server, '" + SERVER_SEPARATOR.encode() + b"', 2) = (" + TIMELINE + b")::text"
     b" FROM node_leases AS n JOIN log_origins AS o ON o.origin = %s"
     b" WHERE n.node_id = %s AND n.boot_token = %s FOR UPDATE OF n, o"
+)
+_PART_ROWS: Final = 16
+
+# A batch finds its rows by their keys. Its statements are planned once, while a new store's tables
+# are small and reading all of one seems cheapest, as it is not when they have grown.
+_BY_KEYS: Final = (
+    b"; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off"
+    b"; SET LOCAL enable_mergejoin = off"
 )
 _RACES: Final = (codes.SerializationFailure, codes.DeadlockDetected, codes.UniqueViolation)
 _BROKEN: Final = (psycopg.IntegrityError, psycopg.DataError, codes.ProgramLimitExceeded)
 
-Durability = Literal["on", "remote_apply", "off"]
+# Where in the server a commit waits; unlike the notice's text it is never translated.
+_STANDBY_WAIT: Final = "SyncRepWaitForLSN"
+
+
+class UncertainCommitError(psycopg.Error):
+    """The connection was lost after a COMMIT was sent and before it was answered.
+
+    Or the server answered it, and says that a synchronous standby need not have it.
+    """
 
 
 @contextmanager
@@ -59,6 +91,8 @@ def batch_errors(url: PostgresUrl) -> Iterator[None]:
     """Raise what a driver's error means to the batch. The transaction is lost in any case."""
     try:
         yield
+    except UncertainCommitError as error:
+        raise BatchError(_uncertain(url)) from error
     except _RACES as error:
         raise RaceError(_meaning(error, url)) from error
     except _BROKEN as error:
@@ -74,6 +108,14 @@ def _meaning(error: psycopg.Error, url: PostgresUrl) -> AiMemoryError:
     # The store was open: whoever asks now can only come back later.
     lasting = not isinstance(meant, StoreUnavailableError)
     return _unavailable(meant.message) if lasting else meant
+
+
+def _uncertain(url: PostgresUrl) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        f"{url}: the connection was lost while the write was committed, so whether it is stored is"
+        " not known: look, or send it again (a store with on_conflict=merge, which keeps one row)",
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+    )
 
 
 def _unavailable(message: str) -> StoreUnavailableError:
@@ -103,7 +145,9 @@ class PostgresReader:
 
 
 class PostgresChanges(PostgresReader):
-    """What of `port.Transaction` does not ask who writes."""
+    """See `port.Changes`."""
+
+    is_shared: Final = True
 
     def __init__(self, connection: psycopg.Connection, url: PostgresUrl) -> None:
         super().__init__(connection)
@@ -127,7 +171,8 @@ class PostgresChanges(PostgresReader):
                     self._connection.execute(marked(statement), plain(row))
             else:
                 one = rendered(statement)
-                self._connection.execute(one.text, one.parameters(rows))
+                for some in _parts(statement, rows):
+                    self._connection.execute(one.text, one.parameters(some))
 
     def add_to_digests(self, deltas: Mapping[int, bytes]) -> None:
         if deltas:
@@ -135,6 +180,16 @@ class PostgresChanges(PostgresReader):
 
     def note_rewritten(self, ids: Sequence[str]) -> None:
         """Nothing here follows single rows: the server keeps its text index itself."""
+
+
+def _parts(statement: Write, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Rows whose text is worked out here go in parts: the server is at one while the next is made.
+
+    All others go together.
+    """
+    is_worked_out = isinstance(statement, Insert) and statement.feeds_text_index
+    size = _PART_ROWS if is_worked_out else len(rows)
+    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 class PostgresTransaction(PostgresChanges):
@@ -153,6 +208,7 @@ class PostgresTransaction(PostgresChanges):
 
         Raises:
             LeaseLostError: another node holds the origin.
+            ServerChangedError: another server answers than the one that the origin was leased on.
             StepBackError: the log is shorter than what was committed.
         """
         mine = self._identity
@@ -161,7 +217,11 @@ class PostgresTransaction(PostgresChanges):
         ).fetchone()
         if row is None:
             raise LeaseLostError
-        no, origin, seq, digest, hlc, last = cast("tuple[int, str, int, bytes, int, int]", row)
+        no, origin, seq, digest, hlc, last, is_same = cast(
+            "tuple[int, str, int, bytes, int, int, bool]", row
+        )
+        if not is_same:
+            raise ServerChangedError
         if origin == known.own.origin and seq < known.own.seq:
             raise StepBackError
         self.known_seq = seq
@@ -174,13 +234,21 @@ def pipelined(connection: psycopg.Connection) -> Iterator[None]:
     """The rest of a transaction that was begun; committed when the block ends.
 
     Statements travel without waiting for one another; reads wait for their rows.
+
+    Raises:
+        UncertainCommitError: whether it was committed is not known.
     """
+    committing = False
     try:
         with connection.pipeline():
             yield
+            committing = True
             commit = connection.execute(b"COMMIT", prepare=False)
-    except BaseException:
+    except BaseException as error:
         roll_back(connection)
+        # A connection that still works has rolled back what did not commit.
+        if committing and connection.closed and isinstance(error, psycopg.Error):
+            raise UncertainCommitError(str(error)) from error
         raise
     if commit.statusmessage != "COMMIT":
         # What the server answers to a COMMIT after an error that nobody saw.
@@ -191,6 +259,10 @@ class LeaseLostError(Exception):
     """Another node took this one's origin."""
 
 
+class ServerChangedError(Exception):
+    """Behind the same connection is another server, or another timeline of it."""
+
+
 class StepBackError(Exception):
     """The server has lost entries that it had acknowledged."""
 
@@ -198,8 +270,7 @@ class StepBackError(Exception):
 class PostgresTransactions:
     """The writing connection; see `port.Transactions`.
 
-    `synchronous_commit` is on in every product path: an acknowledged write is on the server's
-    disk. Only the test that proves it says otherwise.
+    An acknowledged write is on the server's disk, whatever the role's or server's default is.
     """
 
     rest_seconds: float | None = REST_SECONDS
@@ -212,9 +283,9 @@ class PostgresTransactions:
         *,
         node_file: NodeFile | None,
         forced: EpochReason | None = None,
-        synchronous_commit: Durability = "on",
+        forces_flush: bool = True,
     ) -> None:
-        """Connect and take an identity.
+        """Connect and take an identity. `forces_flush` is as in `WriteOptions`.
 
         Raises:
             StoreOpenError, StoreUnavailableError: as `connect`.
@@ -224,9 +295,11 @@ class PostgresTransactions:
         self._clock = clock
         self._randomness = randomness
         self._node_file = node_file
-        self._synchronous_commit = synchronous_commit
+        self._forces_flush = forces_flush
         self._known_seq = 0
-        self._connection = connect(options)
+        self._server = ""
+        self._is_unreplicated = False
+        self._connection = self._connect()
         try:
             with explaining(self._url):
                 self._preamble = self._durable_preamble()
@@ -246,12 +319,21 @@ class PostgresTransactions:
         except LeaseLostError as error:
             self._start_again(None)
             raise RaceError(_unavailable("another node took this node's origin")) from error
+        except ServerChangedError as error:
+            self._start_again(None)
+            raise RaceError(_unavailable("another server answers")) from error
         except StepBackError as error:
             self._start_again(EpochReason.STORE_BEHIND)
             raise RaceError(_unavailable("the server lost entries")) from error
+        except BatchError as error:
+            if isinstance(error.meaning, StoreReadOnlyError):
+                # The server does not take writes any more; connecting finds one that does.
+                self._connection.close()
+            raise
         self._known_seq = batch.known_seq
         if self._clock.monotonic() - self._kept >= REST_SECONDS:
-            with suppress(AiMemoryError, BatchError):  # the batch stands, and the next one tells
+            # The batch stands, and the next one tells.
+            with suppress(AiMemoryError, BatchError, OSError):
                 self.rest()
 
     def renew(self, reason: EpochReason, used: Mapping[str, int]) -> Head:
@@ -270,11 +352,14 @@ class PostgresTransactions:
         return Head(0, self.identity.origin)
 
     def rest(self) -> None:
-        """Keep the lease, and fold the digests."""
+        """Keep the lease, see that the server is the same, and fold the digests."""
         self._kept = self._clock.monotonic()
         with batch_errors(self._url):
             with self._transaction() as connection:
                 keep(connection, self.identity)
+            # Each batch compares the timeline; this costs more and changes less.
+            if server_of(self._connection) != self._server:
+                self._start_again(None)
             with self._transaction() as connection:
                 digests.fold(connection)
 
@@ -289,8 +374,11 @@ class PostgresTransactions:
     @contextmanager
     def _transaction(self) -> Iterator[psycopg.Connection]:
         connection = self._opened()
+        self._is_unreplicated = False
         with pipelined(connection):
             yield connection
+        if self._is_unreplicated:
+            raise UncertainCommitError("the wait for a synchronous standby was cancelled")
 
     def _opened(self) -> psycopg.Connection:
         """The connection, in a new transaction. One that was lost while idle is replaced."""
@@ -306,8 +394,18 @@ class PostgresTransactions:
         self._connection.execute(self._preamble, prepare=False)
         return self._connection
 
+    def _connect(self) -> psycopg.Connection:
+        connection = connect(self._options)
+        connection.add_notice_handler(self._note)
+        return connection
+
+    def _note(self, notice: psycopg.errors.Diagnostic) -> None:
+        """A commit whose wait for a standby was cancelled is answered like any other."""
+        if notice.source_function == _STANDBY_WAIT:
+            self._is_unreplicated = True
+
     def _reconnect(self) -> None:
-        self._connection = connect(self._options)
+        self._connection = self._connect()
         try:
             self._preamble = self._durable_preamble()
             self.identity = self._take_identity(Former(self.identity, self._known_seq), None)
@@ -317,12 +415,16 @@ class PostgresTransactions:
         _LOGGER.info("connected again, writing as %s", self.identity.origin)
 
     def _durable_preamble(self) -> bytes:
-        """How a batch begins: nothing weaker than `on`, whatever the role's or server's default."""
+        """How a batch begins: its commit waits for the disk.
+
+        For which standbys it waits as well is the operator's choice. It is named even so, because
+        a default may become `off` while the connection stands.
+        """
         row = self._connection.execute(b"SHOW synchronous_commit").fetchone()
         assert row is not None
-        durability = row[0] if row[0] == "remote_apply" else self._synchronous_commit
-        setting = f"; SET LOCAL synchronous_commit = {durability}"
-        return Preamble.writing(self._options).text + setting.encode()
+        chosen = "on" if row[0] == "off" and self._forces_flush else row[0]
+        setting = f"; SET LOCAL synchronous_commit = {chosen}"
+        return Preamble.writing(self._options).text + setting.encode() + _BY_KEYS
 
     def _take_identity(
         self,
@@ -330,10 +432,12 @@ class PostgresTransactions:
         forced: EpochReason | None,
         used: Mapping[str, int] | None = None,
     ) -> Identity:
+        self._server = server_of(self._connection)
         identity = take_identity(
             self._connection,
             lambda: transaction(self._connection, Preamble(self._preamble)),
             self._randomness,
+            server=self._server,
             node_file=self._node_file,
             former=former,
             forced=forced,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 from psycopg.adapt import Loader
 from typing_extensions import override
 
+from app.store.postgres.arrays import Array, ArrayDumper
+
 if TYPE_CHECKING:
     import psycopg
     from psycopg.abc import Buffer
@@ -51,8 +53,9 @@ class FlagLoader(Loader):
 
 
 def register_values(connection: psycopg.Connection) -> None:
-    """Make a connection give values in our form."""
+    """Make a connection give values in our form, and take them."""
     adapters = connection.adapters
+    adapters.register_dumper(Array, ArrayDumper)
     adapters.register_loader("timestamptz", TimestampLoader)
     adapters.register_loader("jsonb", JsonLoader)
     adapters.register_loader("bool", FlagLoader)

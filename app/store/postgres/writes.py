@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import override
@@ -11,6 +11,7 @@ from typing_extensions import override
 from app.log.digest import BUCKETS, EMPTY
 from app.store.postgres import digests
 from app.store.postgres.pool import Readers
+from app.store.postgres.replicas import Position, RoutedReaders
 from app.store.postgres.transactions import PostgresReader, PostgresTransactions
 from app.store.writing import log_reads
 from app.store.writing.chain import Chain, Head
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from app.log.epochs import EpochReason, Identity
     from app.store.postgres.connection import PostgresOptions
     from app.store.postgres.identity import NodeFile
-    from app.store.postgres.transactions import Durability
+    from app.store.protocol import ReplicaReads
     from app.store.sql.selects import Record
     from app.store.writing.flush import FlushReport
     from app.store.writing.port import Reader
@@ -38,19 +39,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How a node writes.
+    """How a node writes, and where it reads.
 
+    `replicas` are asked for what may lag; the `connection` is the primary's.
     `model` names the embedding model whose vectors are kept. `node_file` says where the node keeps
-    who it is. `synchronous_commit` is as in `PostgresTransactions`.
+    who it is. `forces_flush`: a commit waits for the server's disk also where the role's or
+    server's default is not to; only the test that proves it says otherwise.
     """
 
     connection: PostgresOptions
+    replicas: PostgresOptions | None = None
     model: str | None = None
     index_texts: bool = True
     inline: bool = False
     node_file: NodeFile | None = None
     new_epoch: EpochReason | None = None
-    synchronous_commit: Durability = field(default="on")
+    forces_flush: bool = True
 
 
 class PostgresWrites(ReplicatingStore):
@@ -64,7 +68,8 @@ class PostgresWrites(ReplicatingStore):
         """
         super().__init__()
         self._write_options = options
-        self._readers = Readers(options.connection, inline=options.inline)
+        self._readers = self._open_readers(options, clock)
+        self._last: tuple[str, tuple[str, int]] | None = None
         try:
             self._transactions = PostgresTransactions(
                 options.connection,
@@ -72,7 +77,7 @@ class PostgresWrites(ReplicatingStore):
                 randomness,
                 node_file=options.node_file,
                 forced=options.new_epoch,
-                synchronous_commit=options.synchronous_commit,
+                forces_flush=options.forces_flush,
             )
             self._store_id = self._readers.run_here(
                 lambda connection: log_reads.store_id(PostgresReader(connection))
@@ -99,6 +104,39 @@ class PostgresWrites(ReplicatingStore):
     def identity(self) -> Identity:
         """Who this node writes as now; another after the server lost what it had."""
         return self._transactions.identity
+
+    @property
+    def replica_reads(self) -> ReplicaReads | None:
+        """What became of reads that might have gone to replicas; None without any."""
+        readers = self._readers
+        return readers.told() if isinstance(readers, RoutedReaders) else None
+
+    @property
+    def position(self) -> Position:
+        """How far this node's writes have come, as far as they are answered."""
+        identity, last = self.identity, self._last
+        token = identity.new_boot_token
+        # What was committed under a former lease is there, or lost, where the present one is.
+        is_current = last is not None and last[0] == token
+        return Position(identity.node_id, token, last[1] if last and is_current else None)
+
+    def _open_readers(self, options: WriteOptions, clock: Clock) -> Readers:
+        if options.replicas is None:
+            return Readers(options.connection, inline=options.inline)
+        return RoutedReaders(
+            options.connection,
+            options.replicas,
+            lambda: self.position,
+            clock,
+            inline=options.inline,
+        )
+
+    @override
+    def _after_commit(self, report: FlushReport) -> None:
+        if report.entries:
+            last = report.entries[-1]
+            self._last = self.identity.new_boot_token, (last.origin, last.seq)
+        super()._after_commit(report)
 
     @override
     def _committed(self, report: FlushReport) -> None:

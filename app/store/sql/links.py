@@ -144,6 +144,11 @@ class LinkReads(Selects):
         """What the store has to walk its graph with; None where there is never a choice."""
         return None
 
+    @property
+    def graph_reason(self) -> str | None:
+        """Why queries of the tables do it where Apache AGE could; None where there is no why."""
+        return None
+
     async def follow_graph(self) -> None:
         """Bring an index of the graph up to date, where there is a choice of `graph_backend`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import apsw
 
@@ -43,6 +43,8 @@ class SqliteReader:
 
 class SqliteTransaction(SqliteReader):
     """See `port.Transaction`."""
+
+    is_shared: Final = False
 
     def __init__(self, connection: apsw.Connection, digests: Mapping[int, bytes]) -> None:
         super().__init__(connection)

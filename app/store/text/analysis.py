@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import apsw
 
@@ -24,9 +24,13 @@ class Analysis:
     def terms(self, text: str) -> tuple[str, ...]:
         """What an index holds for `text`, in order; empty when it holds nothing for it."""
         found = self._tokenizer(
-            text.encode(errors="replace"), apsw.FTS5_TOKENIZE_QUERY, None, include_offsets=False
+            text.encode(errors="replace"),
+            apsw.FTS5_TOKENIZE_QUERY,
+            None,
+            include_offsets=False,
+            include_colocated=False,
         )
-        return tuple(str(variants[0]) for variants in found)
+        return cast("tuple[str, ...]", tuple(found))
 
     def distinct(self, words: Iterable[str]) -> dict[str, str]:
         """Term to the first of `words` that has it: "file" and "files" are asked once."""

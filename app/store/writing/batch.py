@@ -137,10 +137,22 @@ class Batch:
         ]
 
     def prefetch(self, needs: Sequence[Needs]) -> None:
-        """Read what many jobs need, a statement a table."""
-        keys = [EntityKey("memory", one) for need in needs for one in need.memories]
+        """Read what many jobs need, a statement a table.
+
+        Always in this order: whom a batch waits for must not wait for it.
+        """
+        ids = [one for need in needs for one in need.memories]
+        names = [name for need in needs for name in need.names]
+        if names and self.transaction.is_shared:
+            # Whoever holds a name is locked among the others, not after the name.
+            ids.extend(self.stored.claimants(names))
+        keys = [EntityKey("memory", one) for one in ids]
         keys.extend(key for need in needs for key in need.keys)
-        self.workspace.prefetch(keys, [name for need in needs for name in need.names])
+        self.workspace.prefetch(keys, ())
+        # To show a row takes its name's claims.
+        claims = (self.workspace.claim(one) for one in ids)
+        names.extend(claim[0] for claim in claims if claim is not None)
+        self.workspace.prefetch((), names)
         self.quotas.prefetch([pair for need in needs for pair in need.quotas])
         self.prefetch_texts([one for need in needs for one in need.text_hashes])
         self.origins.prefetch([one for need in needs for one in need.origins])
@@ -237,8 +249,7 @@ class Batch:
             index_texts=index_texts,
             model=model,
         )
-        flush.write_entries(self.entries)
-        flush.write_states(self.collected)
+        flush.write(self.entries, self.collected)
         self.quotas.flush()
         self.keys.flush()
         self.origins.flush()

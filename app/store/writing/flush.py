@@ -149,8 +149,36 @@ class Flush:
         self._deltas: dict[int, bytes] = {}
         self.report = FlushReport()
 
-    def write_entries(self, entries: Sequence[tuple[int, Entry]]) -> None:
-        """The log rows, (origin number, entry) in order."""
+    def write(self, entries: Sequence[tuple[int, Entry]], collected: Mapping[str, bool]) -> None:
+        """Log rows, states, their projections, names, digests and vectors.
+
+        The rows that cost a database most go first: one that need not be waited for is at work on
+        them while the rest is made.
+
+        Args:
+            entries: (origin number, entry) in order.
+            collected: Expired memories to move out of the live table: id → keep a copy.
+        """
+        self._prefetch_names()
+        changed = [
+            self._shown(key.key, before)
+            for key, before in self._workspace.changes().items()
+            if key.kind == "memory"
+        ]
+        shown = [*changed, *self._rivals(), *self._collected(collected)]
+        self._write_memories(shown)
+        self._write_entries(entries)
+        self._write_states(changed)
+        self._write_claims()
+        self._write_deaths(shown)
+        write_records(self._transaction, self._workspace)
+        if self._index_texts:
+            self._write_texts(shown)
+        drop_stale_vectors(self._transaction, shown)
+        self._keep_vectors()
+        self._transaction.add_to_digests(self._deltas)
+
+    def _write_entries(self, entries: Sequence[tuple[int, Entry]]) -> None:
         self.report.entries.extend(entry for _, entry in entries)
         self._transaction.write(
             _ENTRY,
@@ -160,44 +188,25 @@ class Flush:
             ],
         )
 
-    def write_states(self, collected: Mapping[str, bool]) -> None:
-        """States, their projections, names, digests and vectors.
-
-        `collected` are expired memories to move out of the live table: id → keep a copy.
-        """
-        self._prefetch_names()
+    def _write_states(self, shown: Sequence[Shown]) -> None:
+        is_collected = {row.id: row.collected for row in shown}
         states: dict[Insert, list[tuple[SqlValue, ...]]] = {
             one: [] for one in (_NEW_STATE, _STATE, _NEW_RECORD, _RECORD)
         }
-        shown: list[Shown] = []
-        for key, before in self._workspace.changes().items():
+        for key in self._workspace.changes():
             self._turns.step()
-            cells = cast("Cells", self._workspace.cells(key))
-            state = encode_state(cells)
+            state = encode_state(cast("Cells", self._workspace.cells(key)))
             digest = row_hash(key, state)
             old = self._stored.rows.get(key)
             self._count(key, old.row_hash if old else None, digest)
-            if key.kind != "memory":
+            if key.kind == "memory":
+                kind = _STATE if old else _NEW_STATE
+                states[kind].append((key.key, state, digest, int(is_collected[key.key])))
+            else:
                 kind = _RECORD if old else _NEW_RECORD
                 states[kind].append((key.kind, key.key, state, digest))
-                continue
-            row = self._shown(key.key, before, collected_before=old.collected if old else False)
-            shown.append(row)
-            kind = _STATE if old else _NEW_STATE
-            states[kind].append((key.key, state, digest, int(row.collected)))
         for statement, made in states.items():
             self._transaction.write(statement, made)
-        self._write_claims()
-        shown.extend(self._rivals())
-        shown.extend(self._collected(collected))
-        self._write_memories(shown)
-        self._write_deaths(shown)
-        write_records(self._transaction, self._workspace)
-        if self._index_texts:
-            self._write_texts(shown)
-        drop_stale_vectors(self._transaction, shown)
-        self._keep_vectors()
-        self._transaction.add_to_digests(self._deltas)
 
     def _prefetch_names(self) -> None:
         """Read at once who contends for the names that this batch is about."""
@@ -212,7 +221,9 @@ class Flush:
         bucket = bucket_of(key)
         self._deltas[bucket] = changed(self._deltas.get(bucket, EMPTY), old, new)
 
-    def _shown(self, memory_id: str, before: Cells | None, *, collected_before: bool) -> Shown:
+    def _shown(self, memory_id: str, before: Cells | None) -> Shown:
+        stored = self._stored.rows.get(EntityKey("memory", memory_id))
+        collected_before = stored is not None and stored.collected
         old = snapshot(memory_id, before) if before is not None else None
         new = self._workspace.snapshot(memory_id)
         # A row that this node moved out as expired comes back when it no longer is.

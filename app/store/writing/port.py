@@ -24,23 +24,20 @@ class Reader(Protocol):
         ...
 
 
-class Transaction(Reader, Protocol):
-    """An open transaction.
+class Changes(Reader, Protocol):
+    """An open transaction, whoever writes in it.
 
     A driver's error may pass through (`Transactions.begin` gives it its meaning), unless the
     transaction cannot go on after it: then it is a `BatchError` at once, so that no job is blamed.
     """
 
-    def write(self, statement: Write, rows: Sequence[Row]) -> None:
-        """Write all rows, in order, in as few statements as fit; none is no statement."""
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may write to the store meanwhile."""
         ...
 
-    def resume(self, known: Chain) -> Chain:
-        """The committed end of the own log as this transaction sees it.
-
-        Asked once, when what the batch needs has been read. Where several nodes write, it also
-        makes sure that this one still owns its origin.
-        """
+    def write(self, statement: Write, rows: Sequence[Row]) -> None:
+        """Write all rows, in order, in as few statements as fit; none is no statement."""
         ...
 
     def add_to_digests(self, deltas: Mapping[int, bytes]) -> None:
@@ -49,6 +46,18 @@ class Transaction(Reader, Protocol):
 
     def note_rewritten(self, ids: Sequence[str]) -> None:
         """Live memories whose indexed text is about to be replaced or removed."""
+        ...
+
+
+class Transaction(Changes, Protocol):
+    """A transaction that appends to the own log."""
+
+    def resume(self, known: Chain) -> Chain:
+        """The committed end of the own log as this transaction sees it.
+
+        Asked once, when what the batch needs has been read. Where several nodes write, it also
+        makes sure that this one still owns its origin.
+        """
         ...
 
 

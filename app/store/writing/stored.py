@@ -12,7 +12,7 @@ from app.store.tables import memory_state, name_claims, record_state
 from app.store.writing.statements import Select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from app.log.registers import Cells
     from app.store.writing.port import Reader
@@ -29,6 +29,7 @@ _CLAIMS: Final = Select(
     ("namespace", "title"),
     for_change=True,
 )
+_CLAIMANTS: Final = Select(name_claims, ("memory_id",), ("namespace", "title"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,11 @@ class StoredStates:
                 found[key] = decode_state(key.kind, cast("bytes", state))
                 self.rows[key] = StoredRow(cast("bytes", row_hash), collected=False)
         return found
+
+    def claimants(self, names: Iterable[Name]) -> Sequence[str]:
+        """Memories that claim one of `names` now; another writer may change that."""
+        found = self._reader.read(_CLAIMANTS, list(dict.fromkeys(names)))
+        return [cast("str", memory_id) for (memory_id,) in found]
 
     def load_claims(self, names: Iterable[Name]) -> Mapping[Name, Mapping[str, Stamp]]:
         """Every live claim on each of `names`."""

@@ -143,7 +143,6 @@ def make_services(store: Store, clock: MovableClock, touches: Touches) -> Servic
         tier="keyword",
         permissions_mode="enforce",
         profile="core",
-        kg_backend="cte",
     )
     return Services(
         health=HealthService(store, EmbeddingState, federation),

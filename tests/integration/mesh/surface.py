@@ -6,16 +6,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from litestar import get
 
 from app.api.federation import Federation
-from app.api.listener import Guard, bind, make_server
+from app.api.listener import bind, make_server
 from app.api.options import ApiOptions
 from app.asgi import create_app
 from app.bootstrap.sources import SystemRandomness
+from app.observability.metrics import Metrics
+from app.replication.admission import Guard
 from app.replication.authentication import Authenticator
 from app.replication.http_transport import Credentials, HttpTransport
 from app.replication.messages import Hello, Method, decode_message, encode_message
@@ -25,6 +28,8 @@ from app.replication.ports import Caller
 from app.replication.request_proof import Prover, Verifier
 from app.replication.vouching import Vouching
 from app.services.bundle import Services
+from app.services.federation import FederationService
+from app.store.protocol import Store
 from tests.integration.api.conftest import RandomIds
 
 
@@ -120,8 +125,9 @@ class Surface:
         self, guard: Guard | None = None, options: ApiOptions | None = None
     ) -> AsyncIterator["Surface"]:
         """Serve on a port of loopback."""
+        alone = FederationService(cast(Store, None), Metrics())
         app = create_app(
-            cast(Services, None),
+            cast(Services, SimpleNamespace(federation=alone, idempotency=None)),
             options or ApiOptions(),
             RandomIds(),
             routes=(here,),

@@ -9,11 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.api.client_certificates import ClientAdmission
-from app.api.listener import Guard
 from app.api.options import ApiOptions
 from app.bootstrap.sources import SystemClock
 from app.config.secret import Secret
+from app.replication.admission import ClientAdmission, Guard
 from app.replication.allowlist import parse_allowlist
 from app.replication.messages import Method
 from app.replication.ports import Failure, PeerCallError

@@ -12,7 +12,9 @@ from app.domain.memory import STICKY_KINDS, TIER_RANKS, Memory
 from app.log import drafts
 from app.log.canonical import Value
 from app.log.hlc import Stamp
-from app.log.projection import Snapshot, changed_registers
+from app.log.kinds.links import SEPARATOR
+from app.log.projection import Snapshot, changed_registers, project_link
+from app.log.registers import Written
 from app.log.workspace import Workspace
 from tests.unit.log.shelf import Shelf
 from tests.unit.log.strategies import IDS, ORIGINS, memories
@@ -181,3 +183,25 @@ def test_an_update_does_not_revive_what_was_deleted_elsewhere():
     work.apply("delete", deletion.payload, Stamp(2, ORIGINS[1]))
     work.apply("update", draft.payload, Stamp(3, HERE))
     assert not shown(work).is_live
+
+
+@pytest.mark.parametrize(
+    ("level", "signature", "shown"),
+    [
+        (None, None, None),
+        ("unsigned", None, "unsigned"),
+        ("self_signed", bytes(64), "self_signed"),
+        ("self_signed", None, "unsigned"),
+        ("peer_attested", bytes(2), "unsigned"),
+        ("a word of another release", bytes(64), "unsigned"),
+    ],
+)
+def test_a_link_shows_no_attestation_that_a_row_cannot_carry(
+    level: str | None, signature: bytes | None, shown: str | None
+):
+    key = SEPARATOR.join((IDS[0], IDS[1], "related_to"))
+    facts: list[Value] = [LATER, None, None, signature, level]
+    cells = {"life": Written("live", Stamp(1, HERE)), "facts": Written(facts, Stamp(1, HERE))}
+    found = project_link(key, cells)
+    assert found is not None
+    assert found.attest_level == shown

@@ -25,7 +25,7 @@ from app.replication.answers import UnknownMethodError
 from app.replication.durability import Outcome
 from app.replication.hello import Speaker
 from app.replication.mesh import Mesh, MeshParts
-from app.replication.messages import MalformedMessageError, Method
+from app.replication.messages import Hello, MalformedMessageError, Method
 from app.replication.options import MeshOptions
 from app.replication.ports import Caller, Failure, PeerCallError, UntrustedPeerError
 from app.replication.scopes import EveryScope, Scopes
@@ -79,7 +79,7 @@ class Pins:
         self.keys: dict[str, bytes] = {}
         self.refused: set[str] = set()
 
-    def admit(self, caller: Caller, node_id: str, public_key: bytes) -> None:
+    def admit(self, caller: Caller, node_id: str, public_key: bytes, name: str = "") -> None:
         if node_id in self.refused:
             raise UntrustedPeerError("not_welcome", node_id)
         if self.keys.setdefault(node_id, public_key) != public_key:
@@ -119,6 +119,8 @@ class Network:
     calls: Counter[tuple[str, str, Method]] = field(default_factory=Counter)
     before: Callable[[Call], PeerCallError | None] = lambda _: None
     """Looks at each call; an error it returns is what the caller gets."""
+    answered: Callable[[Call, bytes], bytes] = lambda _, answer: answer
+    """May change each answer."""
 
     def part(self, *sides: Iterable[str]) -> None:
         """Nobody reaches anybody of another side."""
@@ -155,7 +157,7 @@ class Network:
             await self._answer(node, call)
         answer = await self._answer(node, call)
         await self._pass(call.target, call.source)
-        return answer
+        return self.answered(call, answer)
 
     async def _pass(self, source: str, target: str) -> None:
         while self.is_lost(source, target):  # noqa: ASYNC110 - time heals it, nobody tells
@@ -215,6 +217,8 @@ class Node:
         self.mesh: Mesh | None = None
         self.node_id: str | None = None
         self._store: SqliteStore | None = None
+        self.claims_store: str | None = None
+        """A store id to claim instead of its own: as nodes on one database do."""
         self._written = 0
 
     @property
@@ -237,6 +241,8 @@ class Node:
             ),
             Sources(self.clock, self.chance, NoDisk()),
         )
+        if self.claims_store is not None:
+            self._store._store_id = self.claims_store
         wires = self.wires(*(url.removeprefix("sim://") for url in self.options.peers))
         mesh = Mesh(
             MeshParts(
@@ -299,6 +305,10 @@ class Node:
 
     async def submit(self, command: Command[T]) -> T:
         return (await self.store.submit(command)).result
+
+    async def hello(self) -> Hello:
+        """What it says to peers."""
+        return await self.running.answers._parts.introductions.make({})
 
     async def clocks(self) -> dict[str, int]:
         return (await self.store.clock()).as_dict()

@@ -1,7 +1,6 @@
 """Nothing is missed, whoever was away: weaknesses W1 to W20 of the original."""
 
 import asyncio
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -133,7 +132,7 @@ async def test_w9_one_name_given_on_two_sides_keeps_both_rows_everywhere(cluster
 kinds = st.sampled_from(sorted(set(KINDS) - {"purge"}))
 drafts_of_every_kind = kinds.flatmap(
     lambda kind: PAYLOADS[kind].map(lambda payload: Draft(kind, "alice", IDS, payload))
-)
+).filter(lambda draft: "purged" not in repr(draft.payload))
 
 
 def _as_is(draft: Draft, _: View) -> Draft:
@@ -157,9 +156,7 @@ def test_w11_entries_of_every_kind_heal(here: list[Draft], there: list[Draft]):
         cluster.network.part(["a"], ["b", "c"])
         for node, made in ((a, here), (b, there)):
             for draft in made:
-                # A link that no row can show is refused where it is written.
-                with suppress(StoreUnavailableError):
-                    await node.submit(Say(partial(_as_is, draft)))
+                await node.submit(Say(partial(_as_is, draft)))
         await settle(3)
         cluster.network.heal()
         await cluster.converge()

@@ -166,7 +166,9 @@ def test_after_every_event_exactly_those_wait_who_can_neither_go_nor_must_give_u
         if what == "add":
             wait = Wait(*values)
             added.append(wait)
-            if quorum.add(wait) is not None:
+            told = quorum.judge(wait)
+            assert quorum.add(wait) == told
+            if told is not None:
                 settled.append(wait)
         else:
             settled += getattr(quorum, what)(*values)

@@ -16,7 +16,7 @@ def lexemes(vector: str) -> dict[str, list[str]]:
 
 def test_terms_are_folded_and_stemmed_and_know_their_column() -> None:
     made = search_text("Copying files", "Naïve copies of a CAFÉ", '["file","food"]')
-    assert lexemes(made.vector) == {
+    assert lexemes(made.literal) == {
         "copi": ["1A", "5B"],
         "file": ["2A", "10C"],
         "naiv": ["4B"],
@@ -29,17 +29,17 @@ def test_terms_are_folded_and_stemmed_and_know_their_column() -> None:
 
 
 def test_columns_are_not_next_to_one_another() -> None:
-    places = lexemes(search_text("open", "file", "[]").vector)
+    places = lexemes(search_text("open", "file", "[]").literal)
     assert (places["open"], places["file"]) == (["1A"], ["3B"])
 
 
 def test_nothing_is_a_vector_without_lexemes() -> None:
-    assert search_text("", "?!\x00'\\", "[]").vector == ""
+    assert search_text("", "?!\x00'\\", "[]").literal == ""
 
 
 def test_a_term_longer_than_a_lexeme_may_be_is_told_by_its_hash() -> None:
     one, other = "a" * 3_000, "a" * 2_999 + "b"
-    held = lexemes(search_text("", f"{one} {other}", "[]").vector)
+    held = lexemes(search_text("", f"{one} {other}", "[]").literal)
     assert set(held) == {lexeme(one), lexeme(other)}
     assert all(len(name.encode()) <= 2_046 for name in held)
     assert lexeme(one) != lexeme(other)
@@ -48,19 +48,19 @@ def test_a_term_longer_than_a_lexeme_may_be_is_told_by_its_hash() -> None:
 
 
 def test_what_repeats_too_often_or_stands_too_far_back_is_clipped_and_marked() -> None:
-    often = lexemes(search_text("", "word " * 300, "[]").vector)
+    often = lexemes(search_text("", "word " * 300, "[]").literal)
     assert len(often["word"]) == 255
     assert CLIPPED in often
 
-    far = lexemes(search_text("", " ".join(f"w{number}" for number in range(17_000)), "[]").vector)
+    far = lexemes(search_text("", " ".join(f"w{number}" for number in range(17_000)), "[]").literal)
     assert far["w16999"] == ["16383B"]
     assert CLIPPED in far
-    assert CLIPPED not in lexemes(search_text("", "word " * 200, "[]").vector)
+    assert CLIPPED not in lexemes(search_text("", "word " * 200, "[]").literal)
 
 
 def test_a_text_beyond_every_limit_still_fits() -> None:
     text = " ".join(f"{number:x}" * 8 for number in range(60_000))
-    assert len(search_text("", text, "[]").vector.encode()) < 2_000_000
+    assert len(search_text("", text, "[]").literal.encode()) < 2_000_000
 
 
 def test_quotes_and_backslashes_cannot_leave_their_lexeme() -> None:
@@ -73,5 +73,5 @@ def test_quotes_and_backslashes_cannot_leave_their_lexeme() -> None:
 def test_the_lexemes_are_the_terms(title: str, content: str, tags: str) -> None:
     made = search_text(title, content, tags)
     terms = [term for text in (title, content, tags) for term in own_analysis().terms(text)]
-    assert set(lexemes(made.vector)) - {CLIPPED} == {lexeme(term) for term in terms}
+    assert set(lexemes(made.literal)) - {CLIPPED} == {lexeme(term) for term in terms}
     assert made.token_count == len(terms)

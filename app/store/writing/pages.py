@@ -22,7 +22,7 @@ _FIRST_ROWS: Final = 100
 
 @dataclass(frozen=True, eq=False)
 class Listing:
-    """All columns of a table, those of its key first."""
+    """Columns of a table, those of its key first."""
 
     table: Table
     columns: tuple[str, ...]
@@ -36,10 +36,11 @@ class Listing:
 
 
 @cache
-def listing(table: Table) -> Listing:
-    """How a table is read; its columns must not be computed."""
+def listing(table: Table, chosen: tuple[str, ...] | None = None) -> Listing:
+    """How a table is read: its key and the chosen columns, or all if none of them is computed."""
     keys = [column.name for column in table.primary_key]
-    columns = (*keys, *(column.name for column in table.c if column.name not in keys))
+    others = table.c.keys() if chosen is None else chosen
+    columns = (*keys, *(name for name in others if name not in keys))
     select = f"SELECT {', '.join(columns)} FROM {table.name}"  # noqa: S608 - declared names
     order = f" ORDER BY {', '.join(keys)} LIMIT ?"
     after = f" WHERE ({', '.join(keys)}) > ({', '.join('?' * len(keys))})"
