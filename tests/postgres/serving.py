@@ -1,23 +1,11 @@
-"""A `serve` process on a PostgreSQL store."""
+"""Nodes on a PostgreSQL store, which a test need not end."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from typing_extensions import override
 
-from tests.integration.node import SERVE_CONFIG, Node
-
-
-@dataclass
-class ServerNode(Node):
-    """A node whose folder holds its lock and its identity only."""
-
-    @override
-    def command(self, *words: str) -> list[str]:
-        return [word for word in super().command(*words) if word not in {"--db", str(self.db)}]
-
+from tests.postgres.served import ServerNode
 
 MakeServing = Callable[..., ServerNode]
 
@@ -28,10 +16,8 @@ def make_serving(tmp_path: Path) -> Iterator[MakeServing]:
     made: list[ServerNode] = []
 
     def make(url: str, *arguments: str) -> ServerNode:
-        folder = tmp_path / f"node-{len(made)}"
-        # Above the first section.
-        config = f'db = "{folder / "node.db"}"\n{SERVE_CONFIG.format(tier="keyword")}'
-        made.append(ServerNode(folder, config, ("--store-url", url, *arguments)))
+        made.append(ServerNode.on(tmp_path / f"node-{len(made)}", url))
+        made[-1].arguments = arguments
         return made[-1]
 
     yield make

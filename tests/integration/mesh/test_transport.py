@@ -3,11 +3,12 @@
 import asyncio
 import ssl
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from typing_extensions import override
 
 from app.api.options import ApiOptions
 from app.bootstrap.sources import SystemClock
@@ -29,6 +30,16 @@ from tests.certificates import Authority, fingerprint, self_signed
 from tests.integration.mesh.surface import Surface, hello, new_key, transport
 
 A, C = "a" * 16, "c" * 16
+
+
+class MovedClock(SystemClock):
+    """The machine's, and some time more."""
+
+    ahead = timedelta()
+
+    @override
+    def now(self) -> datetime:
+        return super().now() + self.ahead
 
 
 @pytest.fixture
@@ -485,6 +496,28 @@ async def test_a_revoked_client_loses_its_open_connection(fleet: Authority):
             await peer.close()
     assert error.failure is Failure.UNREACHABLE
     assert (Method.APPEND, b"gone") not in [(one, body) for one, body, _ in surface.answered]
+
+
+async def test_an_entry_of_the_allowlist_that_ran_out_admits_nobody(fleet: Authority):
+    pair = fleet.issue("node-a")
+    clock = MovedClock()
+    tomorrow = (clock.now() + timedelta(days=1)).date()
+    allowlist = parse_allowlist(f"{fingerprint(pair[0])} # node-a expires={tomorrow}")
+    own = KeyPair(*fleet.issue("127.0.0.1", name="server"))
+    admission = ClientAdmission(allowlist, clock)
+    guard = Guard(LiveContext(server_context(own, Anchors(fleet.file))), admission)
+    key = new_key()
+    async with Surface().served(guard) as surface:
+        context = client_context(KeyPair(*pair), Anchors(fleet.file))
+        peer = transport(f"https://127.0.0.1:{surface.port}", A, key, context)
+        await peer.call(Method.HELLO, hello(A, key), 5)
+        assert admission.sweep() == 0
+        clock.ahead = timedelta(days=1)
+        assert admission.sweep() == 1
+        error = await failure(peer.call(Method.APPEND, b"late", 5))
+        await peer.close()
+    assert error.failure is Failure.UNREACHABLE
+    assert "allowlist" in error.detail
 
 
 async def test_a_server_changes_its_certificate_and_authority_under_open_connections(

@@ -42,7 +42,7 @@ def plan(environ: dict[str, str] | None = None, **flags: object) -> FederationPl
 
 def refusal(**flags: object) -> str:
     with pytest.raises(ConfigRefusedError) as refused:
-        plan(**flags)
+        plan(None, **flags)
     return refused.value.message
 
 
