@@ -6,13 +6,13 @@ VENV ?= .venv
 BIN = $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 PY = $(BIN)/python
 CODE := $(wildcard app migrations tests bench examples tools)
-SUITES := unit architecture postgres contract integration fuzz faults
+SUITES := unit architecture simulation postgres contract integration fuzz faults
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help setup setup-run setup-dev serve test check fix format lint types layers \
-  $(addprefix test-,$(SUITES)) test-postgres-17 docs lock bench soak example postgres
+  $(addprefix test-,$(SUITES)) test-postgres-17 docs lock bench soak simulate mesh example postgres
 
 # $(call phase,NAME): a headline, so that a reader of a long log finds the phase that failed.
 phase = @printf '\n==> %s\n' '$(1)'
@@ -81,6 +81,12 @@ test-postgres-17: export AI_MEMORY_TEST_POSTGRES_MAJOR = 17
 test-postgres-17: setup-dev  ## the store's contract on PostgreSQL 17, AGE 1.5 and pgvector 0.8.0
 	$(call phase,tests: postgres and contract on PostgreSQL 17)
 	@$(PY) -m pytest -q -m 'not soak' $(ARGS) tests/postgres tests/contract
+
+simulate: setup-dev  ## lives of a mesh on virtual time, each from a seed (ARGS="--seeds 100000 --first N")
+	@$(PY) -m tests.simulation $(or $(ARGS),--seeds 100000)
+
+mesh: setup-run  ## four nodes with TLS, twenty agents, one crash: see them become equal again
+	@$(PY) examples/mesh/run.py $(ARGS)
 
 example: setup-run  ## store the standard library in a running `make serve`, ask twenty questions
 	@$(PY) examples/stdlib/run.py $(ARGS)

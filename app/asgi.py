@@ -58,7 +58,7 @@ def create_app(
     handler = app.asgi_handler
     if MemoriesController in routes:
         handler = HotStore(handler, app)
-    handler = Durable(handler, services.federation, services.idempotency)
+        handler = Durable(handler, services.federation, services.idempotency)
     if federation is not None:
         handler = FederationRoutes(handler, federation)
     app.asgi_handler = Gate(handler, options, ids.uuid4()[:8])

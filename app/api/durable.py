@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
     from app.services.idempotency import IdempotencyService
-    from app.store.sql.answers import KeptAnswer
+    from app.store.sql.records import IdempotencyRow
 
 RETRY_AFTER_SECONDS: Final = 2
 NOT_MET: Final = "quorum_not_met"
@@ -214,7 +214,7 @@ class Durable:
         send: Send,
         needed: int,
         request: Repeatable,
-        kept: KeptAnswer,
+        kept: IdempotencyRow,
     ) -> None:
         if kept.fingerprint != request.fingerprint:
             raise ApiError(

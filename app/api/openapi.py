@@ -29,6 +29,7 @@ Who asks is said by `X-Agent-Id`. Memories are private to their owner unless the
 """
 _TAGS: Final = (
     Tag("Operation", "Is the node well, what can it do, how much does it do."),
+    Tag("Federation", "The mesh as this node sees it, and whom it trusts."),
     Tag("Memories", "Store, read, change and remove."),
     Tag("Recall", "Find by meaning and by words."),
     Tag("Archive", "What has expired or was removed."),

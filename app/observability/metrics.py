@@ -81,6 +81,16 @@ class Metrics:
         self.federation_push_dlq_quarantined_total = self._counter(
             "federation_push_dlq_quarantined_total", "Pushes that a peer refuses for good."
         )
+        self._add_replication()
+        self.auto_export_spawn_failed_total = self._counter(
+            "auto_export_spawn_failed_total", "Exports of reflections that failed."
+        )
+        self.corrupt_provenance_rows_total = self._counter(
+            "corrupt_provenance_rows_total", "Rows whose provenance cannot be read."
+        )
+
+    def _add_replication(self) -> None:
+        """What v0.7.0 named and never registered, and what its mesh did not measure."""
         self.quorum_ack_total = self._counter(
             "replication_quorum_ack_total", "Writes that waited for copies, by result.", "result"
         )
@@ -115,12 +125,6 @@ class Metrics:
         )
         self.known_entries = self._gauge(
             "federation_known_entries", "Entries that peers sent although they were here."
-        )
-        self.auto_export_spawn_failed_total = self._counter(
-            "auto_export_spawn_failed_total", "Exports of reflections that failed."
-        )
-        self.corrupt_provenance_rows_total = self._counter(
-            "corrupt_provenance_rows_total", "Rows whose provenance cannot be read."
         )
 
     def index_evictions(self) -> int:

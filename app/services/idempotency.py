@@ -18,7 +18,7 @@ from app.store.writing.written import IdempotencyKey
 if TYPE_CHECKING:
     from app.domain.sources import Clock
     from app.store.protocol import Store
-    from app.store.sql.answers import KeptAnswer
+    from app.store.sql.records import IdempotencyRow
 
 KEPT: Final = timedelta(hours=24)
 KEY_CHARACTERS_MAX: Final = 255
@@ -41,10 +41,11 @@ class IdempotencyService:
         self._store = store
         self._clock = clock
 
-    async def find(self, request: Repeatable) -> KeptAnswer | None:
+    async def find(self, request: Repeatable) -> IdempotencyRow | None:
         """What is known of the key; its `status` is None while there is no answer yet."""
         now = format_instant(self._clock.now())
-        return await self._store.kept_answer(request.key, request.actor, now)
+        row = await self._store.idempotency_row(request.key, request.actor)
+        return None if row is None or row.expires_at <= now else row
 
     def claim(self, request: Repeatable) -> IdempotencyKey:
         """The key, for the transaction of what the request will write."""
@@ -63,7 +64,7 @@ class IdempotencyService:
     async def forget(self) -> int:
         """Drop some of the keys whose time is over; how many."""
         now = format_instant(self._clock.now())
-        over = await self._store.expired_answers(now, _FORGOTTEN_MAX)
+        over = await self._store.expired_keys(now, _FORGOTTEN_MAX)
         if over:
             await self._store.submit(ForgetAnswers(tuple(over)))
         return len(over)

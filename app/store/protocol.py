@@ -30,7 +30,6 @@ from app.store.replica import (
     VectorRow,
     Veto,
 )
-from app.store.sql.answers import AnswerReads
 from app.store.sql.archive import ArchiveReads
 from app.store.sql.filters import MemoryFilter
 from app.store.sql.links import LinkReads
@@ -291,7 +290,6 @@ class StoreStatus:
 
 
 class Store(
-    AnswerReads,
     MemoryReads,
     LinkReads,
     ArchiveReads,

@@ -34,7 +34,7 @@ DOCUMENTS |= {"payload", "allowed_tools"}
 
 # Of this database only, like the index of SQLite that they stand for.
 TEXT_COLUMNS = {"tsv", "search", "search_tokens"}
-TEXT_INDEXES = {"memories_tsv_gin", "memories_search_gin"}
+TEXT_INDEXES = {"memories_tsv_gin", "memories_search_gin", "memories_titles_gin"}
 
 COLUMNS = """
     SELECT table_name, column_name, format_type(a.atttypid, a.atttypmod), is_nullable,

@@ -16,6 +16,7 @@ from tests.faults.waiting import wait_for
 from tests.fixtures.v57 import write_v57
 from tests.fixtures.v57_postgres import write_v57_schema
 from tests.postgres.served import ServerNode
+from tools.postgres.release import USUAL, wanted
 
 TAIL = "&options=-csearch_path%3D"
 NO_FILES = "SET extension_control_path = '/nowhere'"
@@ -107,6 +108,9 @@ def test_schema_init_makes_the_extension_and_the_graph_once(
     assert ask(empty_database, "SELECT name FROM ag_catalog.ag_graph") == [("memory_graph",)]
 
 
+@pytest.mark.skipif(
+    wanted(os.environ) is not USUAL, reason="an older server finds its extensions in one place only"
+)
 def test_a_server_without_age_is_served_by_the_tables(start: Start, empty_database: str, ask):
     ask(empty_database, "CREATE EXTENSION vector")
     name = empty_database.rpartition("/")[2].partition("?")[0]
@@ -187,7 +191,7 @@ def test_the_graph_of_v070_is_made_anew_from_what_was_adopted(
     contents = write_v57(file)
     write_v57_schema(empty_database, file)
     ask(empty_database, "CREATE EXTENSION age")
-    at_age = f"{empty_database}{TAIL}ag_catalog,public"
+    at_age = f"{empty_database}{TAIL}ag_catalog,public%20-csession_preload_libraries%3Dage"
     ask(at_age, "SELECT create_graph('memory_graph')")
     ask(
         at_age,
@@ -205,5 +209,8 @@ def test_the_graph_of_v070_is_made_anew_from_what_was_adopted(
         return httpx.post(url, json=body, headers=headers, timeout=60).json()["backend"]
 
     wait_for(lambda: backend() == "age", "the graph")
-    stale = "SELECT count(*) FROM memory_graph.\"Memory\" WHERE properties::text LIKE '%stale%'"
+    stale = (
+        'SELECT count(*) FROM memory_graph."Memory"'
+        " WHERE ag_catalog.agtype_out(properties)::text LIKE '%stale%'"
+    )
     assert ask(empty_database, stale) == [(0,)]

@@ -18,6 +18,7 @@ from app.store.postgres.connection import PostgresOptions, Preamble, connect, tr
 from app.store.postgres.errors import explaining
 from app.store.postgres.url import PostgresUrl
 from tests.certificates import Authority
+from tests.postgres.languages import LOCALE, make_german
 from tools.postgres.cluster import HOST, Cluster
 from tools.postgres.programs import find_programs
 
@@ -189,6 +190,39 @@ def test_moments_of_a_start_that_a_test_would_seldom_meet(text: str, fits: str) 
     url = PostgresUrl.parse("postgresql://h/db")
     with pytest.raises(StoreUnavailableError, match=fits), explaining(url):
         raise psycopg.OperationalError(f"connection failed: {text}")
+
+
+def test_a_server_that_speaks_german(monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = find_programs(lambda _: None)
+    made = Cluster.create(programs)
+    try:
+        locales = made.folder / "locales"
+        make_german(programs, locales)
+        monkeypatch.setenv("LOCPATH", str(locales))
+        made.start({"lc_messages": LOCALE})
+        # Before a connection stands there is no code, only words: the server's own are passed on.
+        refused = refusal(made.url(password=SECRET, passfile="/dev/null"))
+        assert isinstance(refused, StoreUnavailableError)
+        assert (
+            "Passwort-Authentifizierung für Benutzer »postgres« fehlgeschlagen" in refused.message
+        )
+        made.admit("host all all 127.0.0.1/32 reject")
+        barred = refusal(made.url())
+        assert barred.details["reason"] == "access"
+        made.admit_with_password()
+        # Once it stands, every error has a code.
+        with closing(psycopg.connect(made.url(), autocommit=True)) as connection:
+            missing = "Relation »nowhere« existiert nicht"
+            with pytest.raises(psycopg.errors.UndefinedTable, match=missing):
+                connection.execute("SELECT 1 FROM nowhere")
+            with (
+                pytest.raises(StoreOpenError, match="schema-init") as told,
+                explaining(PostgresUrl.parse(made.url())),
+            ):
+                connection.execute("SELECT 1 FROM nowhere")
+        assert told.value.details["reason"] == "schema_missing"
+    finally:
+        made.stop()
 
 
 def test_words_that_are_not_known_are_passed_on_without_the_password() -> None:

@@ -10,7 +10,8 @@ from app.log.hlc import pack
 from app.store.protocol import ForeignOutcome, OriginHead
 from tests.contract.store.conftest import Put, memory
 from tests.postgres.fixtures import Ask
-from tests.postgres.test_writer import NOW_MS, PEER, Nodes, is_sound, nodes, put
+from tests.postgres.nodes import Nodes, is_sound, put
+from tests.postgres.test_writer import NOW_MS, PEER, nodes
 
 __all__ = ["nodes"]  # the fixture
 

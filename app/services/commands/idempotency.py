@@ -9,7 +9,7 @@ from app.store.protocol import Decided, LocalRow, Needs
 
 if TYPE_CHECKING:
     from app.store.protocol import View
-    from app.store.sql.answers import KeptAnswer
+    from app.store.sql.records import IdempotencyRow
 
 _TABLE: Final = "idempotency_keys"
 
@@ -18,7 +18,7 @@ _TABLE: Final = "idempotency_keys"
 class KeepAnswer:
     """Complete the row that the request's first entry brought with it."""
 
-    kept: KeptAnswer
+    kept: IdempotencyRow
 
     @property
     def needs(self) -> Needs:

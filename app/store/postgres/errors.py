@@ -83,7 +83,7 @@ _CONNECTING: Final = (
         "tls",
     ),
     _Cause(
-        ("no pg_hba.conf entry", "pg_hba.conf rejects"),
+        ("pg_hba.conf",),  # in every language
         "the server admits no such user, database or host: see its pg_hba.conf",
         "access",
     ),

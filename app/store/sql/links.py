@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, cast
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
-from app.domain.memory import MemoryLink
 from app.store.sql.expressions import has_tag
 from app.store.sql.filters import MemoryFilter, conditions
+from app.store.sql.link_rows import LINK_COLUMNS, link_of
 from app.store.sql.selects import Selects
 from app.store.tables import entity_aliases, memories, memory_links
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.domain.memory import MemoryLink
     from app.store.sql.selects import Record
 
 GraphBackend = Literal["age", "cte"]
@@ -29,17 +30,6 @@ _IDS_PER_SELECT: Final = 2_000
 """Well below the number of parameters that either driver takes."""
 
 _L: Final = memory_links.c
-_LINK_COLUMNS: Final = (
-    _L.source_id,
-    _L.target_id,
-    _L.relation,
-    _L.created_at,
-    _L.valid_from,
-    _L.valid_until,
-    _L.observed_by,
-    _L.attest_level,
-    _L.signature,
-)
 _SINCE: Final = func.coalesce(_L.valid_from, _L.created_at)
 _OLDEST_FIRST: Final = (_SINCE, _L.created_at, _L.source_id, _L.target_id, _L.relation)
 
@@ -91,7 +81,7 @@ class LinkReads(Selects):
     async def links_between(self, source_id: str, target_id: str) -> Sequence[MemoryLink]:
         """Every link from one memory to another, oldest first, whoever may see them."""
         rows = await self.select(
-            select(*_LINK_COLUMNS)
+            select(*LINK_COLUMNS)
             .where(_L.source_id == source_id, _L.target_id == target_id)
             .order_by(*_OLDEST_FIRST)
         )
@@ -103,7 +93,7 @@ class LinkReads(Selects):
         found: list[MemoryLink] = []
         for part in _parts(ids):
             rows = await self.select(
-                select(*_LINK_COLUMNS)
+                select(*LINK_COLUMNS)
                 .where(_L.source_id.in_(part), _L.relation == relation)
                 .order_by(*_OLDEST_FIRST)
             )
@@ -214,7 +204,7 @@ def outbound_links(
 ) -> Select[*tuple[object, ...]]:
     """See `LinkReads.outbound`; rows are for `linked_memory_of`."""
     return (
-        select(*_LINK_COLUMNS, memories.c.title, memories.c.namespace)
+        select(*LINK_COLUMNS, memories.c.title, memories.c.namespace)
         .join(memories, memories.c.id == _L.target_id)
         .where(_L.source_id.in_(sources), _link_conditions(links), conditions(chosen))
         .order_by(*_OLDEST_FIRST)
@@ -237,22 +227,6 @@ def links_inside(
 def linked_memory_of(row: Record) -> LinkedMemory:
     """A row of `outbound_links`."""
     return LinkedMemory(link_of(row), cast("str", row["title"]), cast("str", row["namespace"]))
-
-
-def link_of(row: Record) -> MemoryLink:
-    """A row of `memory_links` as a link."""
-    optional = cast("dict[str, str | None]", row)
-    return MemoryLink(
-        source_id=cast("str", row["source_id"]),
-        target_id=cast("str", row["target_id"]),
-        relation=cast("str", row["relation"]),
-        created_at=cast("str", row["created_at"]),
-        valid_from=optional["valid_from"],
-        valid_until=optional["valid_until"],
-        observed_by=optional["observed_by"],
-        attest_level=optional["attest_level"],
-        signature=cast("bytes | None", row["signature"]),
-    )
 
 
 def _parts(ids: Sequence[str]) -> list[Sequence[str]]:

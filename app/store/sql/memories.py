@@ -25,6 +25,7 @@ from app.domain.timestamps import parse_instant
 from app.store.sql.expressions import has_tag
 from app.store.sql.filters import MemoryFilter, conditions
 from app.store.sql.known import Known, value
+from app.store.sql.link_rows import LINK_COLUMNS, link_of
 from app.store.sql.selects import Selects
 from app.store.tables import memories, memory_links, namespace_meta
 
@@ -143,21 +144,6 @@ _RANKED_COLUMNS: Final = (
 )
 
 
-_LINK_COLUMNS: Final = tuple(
-    memory_links.c[name]
-    for name in (
-        "source_id",
-        "target_id",
-        "relation",
-        "created_at",
-        "valid_from",
-        "valid_until",
-        "observed_by",
-        "attest_level",
-    )
-)
-
-
 _IS_ASKED: Final = memories.c.id == value("id", Text)
 
 
@@ -201,7 +187,7 @@ def _page_after(chosen: MemoryFilter) -> Select[*tuple[object, ...]]:
 def _links_around(chosen: MemoryFilter) -> Select[*tuple[object, ...]]:
     near, far = memory_links.c.source_id, memory_links.c.target_id
     halves = (
-        select(*_LINK_COLUMNS, literal(number).label("half"))
+        select(*LINK_COLUMNS, literal(number).label("half"))
         .join(memories, memories.c.id == there)
         .where(here == value("id", Text), conditions(chosen))
         for number, (here, there) in enumerate(((near, far), (far, near)))
@@ -325,7 +311,7 @@ class MemoryReads(Selects):
 
     async def links_around(self, memory_id: str, chosen: MemoryFilter) -> Sequence[MemoryLink]:
         """Links from and to a memory, those whose other end the filter lets through."""
-        return [_link(row) for row in await self.ask(_LINKS_AROUND, chosen, id=memory_id)]
+        return [link_of(row) for row in await self.ask(_LINKS_AROUND, chosen, id=memory_id)]
 
     async def latest_attest_levels(self, ids: Sequence[str]) -> Mapping[str, str]:
         """How the newest link at each of `ids` is attested, for those that have a link."""
@@ -343,20 +329,6 @@ class MemoryReads(Selects):
             found[cast("str", row["source_id"])] = level
             found[cast("str", row["target_id"])] = level
         return found
-
-
-def _link(record: Record) -> MemoryLink:
-    text, optional = cast("Mapping[str, str]", record), cast("Mapping[str, str | None]", record)
-    return MemoryLink(
-        source_id=text["source_id"],
-        target_id=text["target_id"],
-        relation=text["relation"],
-        created_at=text["created_at"],
-        valid_from=optional["valid_from"],
-        valid_until=optional["valid_until"],
-        observed_by=optional["observed_by"],
-        attest_level=optional["attest_level"],
-    )
 
 
 def candidates_select(ids: Sequence[str]) -> Select[*tuple[object, ...]]:

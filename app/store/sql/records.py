@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
-from app.domain.memory import Memory, MemoryLink
 from app.store.sql.filters import MemoryFilter, conditions
+from app.store.sql.link_rows import LINK_COLUMNS, link_of
 from app.store.sql.memories import MEMORY_COLUMNS, Page, memory_of
 from app.store.sql.selects import Selects
 from app.store.tables import (
@@ -24,6 +24,7 @@ from app.store.tables import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.domain.memory import Memory, MemoryLink
     from app.store.sql.selects import Record
 
 
@@ -115,20 +116,6 @@ class IdempotencyRow:
     expires_at: str
 
 
-_LINK_COLUMNS: Final = tuple(
-    memory_links.c[name]
-    for name in (
-        "source_id",
-        "target_id",
-        "relation",
-        "created_at",
-        "valid_from",
-        "valid_until",
-        "observed_by",
-        "attest_level",
-        "signature",
-    )
-)
 _QUOTA_COLUMNS: Final = tuple(agent_quotas.c[name] for name in QuotaCounters.__dataclass_fields__)
 
 
@@ -236,7 +223,7 @@ class RecordReads(Selects):
             memory_links.c.relation,
         )
         statement = (
-            select(*_LINK_COLUMNS)
+            select(*LINK_COLUMNS)
             .where(_end_is_live(source, now), _end_is_live(target, now))
             .order_by(source, target, relation)
             .limit(limit)
@@ -250,7 +237,7 @@ class RecordReads(Selects):
                     and_(target == after.target_id, relation > after.relation),
                 ),
             )
-        return [_link(row) for row in await self.select(statement)]
+        return [link_of(row) for row in await self.select(statement)]
 
     async def unembedded_count(self, model: str, now: str) -> int:
         """Live memories without a vector of `model`; a stale vector is dropped by the write."""
@@ -313,18 +300,3 @@ def _quota(record: Record) -> QuotaCounters:
 
 def _idempotency(record: Record) -> IdempotencyRow:
     return IdempotencyRow(**{column.name: record[column.name] for column in idempotency_keys.c})  # type: ignore[arg-type]  # columns named like the fields
-
-
-def _link(record: Record) -> MemoryLink:
-    text, optional = cast("Mapping[str, str]", record), cast("Mapping[str, str | None]", record)
-    return MemoryLink(
-        source_id=text["source_id"],
-        target_id=text["target_id"],
-        relation=text["relation"],
-        created_at=text["created_at"],
-        valid_from=optional["valid_from"],
-        valid_until=optional["valid_until"],
-        observed_by=optional["observed_by"],
-        attest_level=optional["attest_level"],
-        signature=cast("bytes | None", record["signature"]),
-    )

@@ -35,7 +35,7 @@ from app.store.writing import rows
 from app.store.writing.erasure import blank_payloads
 from app.store.writing.record_rows import write_records
 from app.store.writing.shown import Shown
-from app.store.writing.statements import ChangeEach, Delete, Insert, Keep, Replace, Update
+from app.store.writing.statements import Delete, Insert, Keep, Replace, Select, Update
 from app.store.writing.vector_rows import (
     NO_VECTOR,
     drop_stale_vectors,
@@ -97,15 +97,9 @@ _ENTRY: Final = Insert(
 _TEXT: Final = Insert(text_duplicates, ("text_hash", "memory_id"), Keep())
 _NO_TEXT: Final = Delete(text_duplicates, ("memory_id",))
 _PARK: Final = Update(memories, "id", ("title",))
-_MAKE_WAY: Final = ChangeEach(
-    ("namespace", "title", "id"),
-    sqlite="UPDATE memories SET title = memories.title || substr(memories.id, 9)"
-    " FROM json_each(?) AS given WHERE memories.title = given.value ->> 1"
-    " AND memories.namespace = given.value ->> 0 AND memories.id <> given.value ->> 2",
-    postgresql="UPDATE memories SET title = memories.title || substr(memories.id, 9)"
-    " FROM {given} WHERE memories.title = given.title"
-    " AND memories.namespace = given.namespace AND memories.id <> given.id",
-)
+_NAMED: Final = Select(memories, ("id", "namespace", *rows.INDEXED_COLUMNS), ("namespace", "title"))
+_RETITLED: Final = Update(memories, "id", rows.INDEXED_COLUMNS)
+_ALIAS_ID_CHARACTERS: Final = 8
 
 
 @dataclass(slots=True)
@@ -338,12 +332,24 @@ class Flush:
 
     def _make_way(self, taking: Sequence[Shown]) -> None:
         """Rename a loser whose aliased title somebody now really takes; its id makes it unique."""
-        names: list[tuple[SqlValue, ...]] = []
+        takers: dict[tuple[SqlValue, ...], str] = {}
         for row in taking:
             memory = cast("Snapshot", row.new).memory
             if " ~" in memory.title:
-                names.append((memory.namespace, memory.title, memory.id))
-        self._transaction.write(_MAKE_WAY, names)
+                takers[memory.namespace, memory.title] = memory.id
+        if not takers:
+            return
+        renamed = [
+            (one, f"{title}{one[_ALIAS_ID_CHARACTERS:]}", content, tags)
+            for one, namespace, title, content, tags in cast(
+                "list[tuple[str, str, str, str, str]]",
+                self._transaction.read(_NAMED, list(takers)),
+            )
+            if takers.get((namespace, title)) != one
+        ]
+        if renamed:
+            self._transaction.note_rewritten([row[0] for row in renamed])
+            self._transaction.write(_RETITLED, renamed)
 
     def _write_deaths(self, shown: Sequence[Shown]) -> None:
         dead: list[tuple[SqlValue, ...]] = []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 from app.log.kinds.alias import split_alias_key
 from app.log.kinds.links import split_link_key
 from app.log.projection import project_alias, project_link, project_member, project_standard
+from app.store.sql.link_rows import LINK_KEY, LINK_NAMES
 from app.store.tables import entity_aliases, log_members, memory_links, namespace_meta
 from app.store.writing.rows import json_text
 from app.store.writing.statements import Delete, Insert, Replace
@@ -17,19 +18,8 @@ if TYPE_CHECKING:
     from app.store.sql.selects import SqlValue
     from app.store.writing.port import Transaction
 
-_LINK_COLUMNS: Final = (
-    "source_id",
-    "target_id",
-    "relation",
-    "created_at",
-    "valid_from",
-    "valid_until",
-    "observed_by",
-    "attest_level",
-    "signature",
-)
-_LINK: Final = Insert(memory_links, _LINK_COLUMNS, Replace(_LINK_COLUMNS[:3], _LINK_COLUMNS[3:]))
-_NO_LINK: Final = Delete(memory_links, _LINK_COLUMNS[:3])
+_LINK: Final = Insert(memory_links, LINK_NAMES, Replace(LINK_KEY, LINK_NAMES[3:]))
+_NO_LINK: Final = Delete(memory_links, LINK_KEY)
 _ALIAS: Final = Insert(
     entity_aliases,
     ("entity_id", "alias", "created_at"),
@@ -58,7 +48,7 @@ def write_records(transaction: Transaction, workspace: Workspace) -> None:
             if link is None:
                 transaction.write(_NO_LINK, [split_link_key(key.key)])
             else:
-                links.append(tuple(getattr(link, column) for column in _LINK_COLUMNS))
+                links.append(tuple(getattr(link, column) for column in LINK_NAMES))
         elif key.kind == "alias":
             alias = project_alias(key.key, cells)
             if alias is None:

@@ -1,6 +1,8 @@
 """What a store promises about writes."""
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from app.domain.timestamps import format_instant
 from app.log import drafts
 from app.log.entry import GENESIS_HASH, Draft, chain_hash
 from app.store.protocol import Charge, QuotaLimits, Receipt, Store, View
-from app.store.sql.filters import MemoryFilter
+from app.store.sql.filters import MemoryFilter, Viewer
 from tests.contract.store.conftest import (
     START,
     Change,
@@ -137,12 +139,30 @@ async def test_the_later_claimant_of_a_name_shows_an_alias_until_it_is_free(stor
 
 async def test_somebody_may_take_the_very_title_that_an_alias_shows(store: TestedStore):
     await store.submit_all(
-        [Put(memory("11111111-a", title="same")), Put(memory("22222222-b", title="same"))]
+        [
+            Put(memory("11111111-a", title="same")),
+            Put(memory("22222222-bb", title="same", content="pears")),
+        ]
     )
-    await store.submit(Put(memory("m3", title="same ~22222222")))
+    await store.submit(Put(memory("m3", title="same ~22222222", content="of m3")))
     shown = await titles(store)
     assert shown["m3"] == "same ~22222222"
     assert len(set(shown.values())) == 3
+    assert shown["22222222-bb"] == "same ~22222222-bb"
+    # What a row shows is what it is found by: the id's end has become part of the title.
+    assert await found(store, "same 22222222 bb") == ["22222222-bb"]
+
+
+async def test_a_common_word_of_titles_gives_the_newest(store: TestedStore):
+    at = [format_instant(START + timedelta(seconds=number)) for number in range(700)]
+    rows = [
+        memory(f"m{n:03}", title=f"{'apples' if n % 2 else 'pears'} {n}", content="apples")
+        for n in range(700)
+    ]
+    dated = [replace(one, created_at=when) for one, when in zip(rows, at, strict=True)]
+    await store.submit_all([Put(one) for one in dated])
+    found = await store.titled_like(["apple"], Viewer("alice"), "global", at[0])
+    assert {one.id for one in found} == {f"m{n:03}" for n in range(661, 700, 2)}
 
 
 async def test_a_deleted_memory_is_gone_and_stays_gone_under_updates(store: TestedStore):

@@ -57,7 +57,7 @@ async def push(
     return await api.post("/api/v1/sync/push", json=body, headers=sent)
 
 
-async def since(api: Api, **params: object) -> Row:
+async def since(api: Api, **params: str | int) -> Row:
     """The answer to a pull that is let in."""
     reply = await api.get("/api/v1/sync/since", params=params)
     assert reply.status_code == 200, reply.text

@@ -48,7 +48,8 @@ def in_the(future=None, past=None):
 
 
 async def read(store, number=1) -> Memory:
-    return await store.get(ID.format(number), MemoryFilter(now=MADE_AT[:19]))
+    found: Memory = await store.get(ID.format(number), MemoryFilter(now=MADE_AT[:19]))
+    return found
 
 
 async def edited(api, content):
@@ -546,6 +547,8 @@ async def test_the_same_rows_make_the_same_states_on_every_node(api, store, tmp_
     await give(store, other)
     await give(other, store)
     mine, theirs = [await one.snapshot(ID.format(1)) for one in (store, other)]
+    assert mine is not None
+    assert theirs is not None
     assert mine.memory.content == "three"
     assert encode_state(mine.cells) == encode_state(theirs.cells)
     assert await store.digests() == await other.digests()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from app.api.client_certificates import CERTIFICATE_MARK
@@ -49,6 +50,16 @@ class Shown:
         await self.app(scope, receive, send)
 
 
+class ShownClient(AsyncTestClient[Litestar]):
+    """A client that may show a certificate."""
+
+    @property
+    def shown(self) -> Shown:
+        handler = self.app.asgi_handler
+        assert isinstance(handler, Shown)
+        return handler
+
+
 @pytest.fixture
 async def make_wire(services, store, clock, keys):
     opened = []
@@ -57,11 +68,9 @@ async def make_wire(services, store, clock, keys):
         sync = make_sync(store, clock, GateRules(**rules), keys if enrolled else None)
         app = create_app(replace(services, sync=sync), HOME_OPTIONS, RandomIds())
         app.asgi_handler = Shown(app.asgi_handler)
-        client = AsyncTestClient(app)
+        client = ShownClient(app)
         opened.append(client)
-        found = await client.__aenter__()
-        found.shown = app.asgi_handler
-        return found
+        return await client.__aenter__()
 
     yield make
     for client in opened:

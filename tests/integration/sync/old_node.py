@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+from typing_extensions import override
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
 TIERS = ("short", "mid", "long")
@@ -283,5 +284,6 @@ class OldHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    @override
     def log_message(self, *_: object) -> None:
         """Nothing: a test shows what it asserts."""
