@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.v57 import write_v57
-from tests.integration.cli.conftest import InProcess, command_line
+from tests.integration.cli.conftest import CommandLine, InProcess, command_line
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> InProcess:
+def other(tmp_path: Path) -> CommandLine:
     return command_line(tmp_path / "other", tmp_path / "other" / "other.db", InProcess)
 
 

@@ -272,6 +272,7 @@ class OldHandler(BaseHTTPRequestHandler):
         status = self.node.refuse(self.command, self.path)
         return status or (None if urlsplit(self.path).path == route else 404)
 
+    @override
     def handle(self) -> None:
         with suppress(ConnectionError):  # a client that was killed
             super().handle()

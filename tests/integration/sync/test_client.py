@@ -189,7 +189,7 @@ class Here:
 
     def __init__(self):
         self.cursor = None
-        self.taken = Counter()
+        self.taken: Counter[str] = Counter()
         self.fail_at = None
 
     async def pulled_to(self):

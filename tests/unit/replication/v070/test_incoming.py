@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from app.domain.memory import Memory, MemoryLink
 from app.log.hlc import Stamp
+from app.log.projection import project_standard
 from app.log.state import EntityKey, decode_state
-from app.log.workspace import Workspace
 from app.replication.v070.incoming import (
     IncomingRow,
     change_of_link,
@@ -188,8 +188,9 @@ def test_the_later_binding_stands_whatever_came_last():
         assert change.status == status
         if change.writes:
             node.say("v070", change.draft(PEER, ()).payload)
-    work = Workspace(node.shelf)
-    assert work.cells(EntityKey("standard", "work"))["binding"].value[0] == IDS[0]
+    bound = project_standard("work", node.cells("standard", "work") or {})
+    assert bound is not None
+    assert bound.standard_id == IDS[0]
 
 
 def test_a_row_from_before_1970_is_the_oldest():
