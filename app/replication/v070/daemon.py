@@ -17,9 +17,9 @@ from app.domain.errors import AiMemoryError, StoreUnavailableError
 from app.domain.timestamps import TimestampError
 from app.replication.ports import PeerCallError
 from app.replication.v070.outgoing import Item
-from app.replication.v070.pulling import Puller
+from app.replication.v070.pulling import Cut, Puller, settled
 from app.replication.v070.sending import Sender
-from app.replication.v070.times import instant_of, is_ahead
+from app.replication.v070.times import instant_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,23 +108,25 @@ class _Pulled:
 
     node: LocalNode
     peer: str
-    came: dict[str, Instant]
+    known: dict[str, Instant]
 
     async def pulled_to(self) -> str | None:
         return (await self.node.position(self.peer)).pulled_to
 
     async def take(self, rows: Sequence[object], pulled_to: str | None) -> int:
         for row in rows:
-            if isinstance(row, dict) and len(self.came) < _REMEMBERED_MAX:
-                _remember(self.came, row)
+            if isinstance(row, dict):
+                _remember(self.known, row)
         return await self.node.take(self.peer, rows, pulled_to)
 
 
-def _remember(came: dict[str, Instant], row: Mapping[str, object]) -> None:
+def _remember(known: dict[str, Instant], row: Mapping[str, object]) -> None:
     memory_id, updated_at = row.get("id"), row.get("updated_at")
     if isinstance(memory_id, str) and isinstance(updated_at, str):
+        if len(known) >= _REMEMBERED_MAX:
+            known.pop(next(iter(known)))
         try:
-            came[memory_id] = instant_of(updated_at)
+            known[memory_id] = instant_of(updated_at)
         except TimestampError:
             return
 
@@ -150,6 +152,8 @@ class Reconciler:
         self._client = client
         self._now = now
         self._batch_rows = batch_rows
+        self._known: dict[str, Instant] = {}
+        """What the peer has of rows that may be looked at again: id → time."""
 
     async def round(self) -> Round:
         """Once there and back.
@@ -159,43 +163,38 @@ class Reconciler:
             AiMemoryError: this node's store cannot be used now.
         """
         done = Round()
-        came: dict[str, Instant] = {}
-        local = _Pulled(self._node, self.url, came)
+        local = _Pulled(self._node, self.url, self._known)
         done.pulled = await Puller(self._client, local, self._now, self._batch_rows).pull()
         position = await self._node.position(self.url)
         sender = Sender(self._client, position.identity)
         since = position.pushed_to
         while True:
             page = await self._node.rows_after(since, self._batch_rows)
-            present = self._present(page)
-            rows = [one for one in page.memories[: len(present)] if not _is_echo(one, came)]
+            rows = [one for one in page.memories if not self._is_known(one)]
             items = [Item("memories", str(one["id"]), msgspec.json.encode(one)) for one in rows]
             refused = await sender.send(items)
             done.refused.update((items[place].key, code) for place, code in refused.items())
             done.pushed += len(items) - len(refused)
-            is_cut = len(present) < len(page.memories)
-            reached = present[-1] if is_cut and present else since if is_cut else page.next_since
-            if reached is not None and reached != since:
-                await self._node.note_pushed(self.url, reached)
-                since = reached
-            if is_cut or len(page.memories) < self._batch_rows:
+            for row in rows:
+                _remember(self._known, row)
+            since = page.next_since
+            kept = settled(Cut(page.memories, since, is_last=False), self._now())
+            if kept is not None and kept != position.pushed_to:
+                await self._node.note_pushed(self.url, kept)
+                self._forget(kept)
+            if len(page.memories) < self._batch_rows:
                 return done
 
-    def _present(self, page: _Page) -> Sequence[str]:
-        """The times of a page's rows, up to the first that lies in the future.
+    def _is_known(self, row: Mapping[str, object]) -> bool:
+        """Whether the peer has this very row: it came from there, or was sent a moment ago."""
+        at = self._known.get(str(row["id"]))
+        return at is not None and instant_of(str(row["updated_at"])) <= at
 
-        It would become the cursor and hide everything that is written until then.
-        """
-        times = [str(one["updated_at"]) for one in page.memories]
-        now = self._now()
-        ahead = next((n for n, time in enumerate(times) if is_ahead(time, now)), len(times))
-        return times[:ahead]
-
-
-def _is_echo(row: Mapping[str, object], came: Mapping[str, Instant]) -> bool:
-    """Whether the peer has this very row: it just came from there."""
-    at = came.get(str(row["id"]))
-    return at is not None and instant_of(str(row["updated_at"])) <= at
+    def _forget(self, pushed_to: str) -> None:
+        """Rows that will not be looked at again."""
+        reached = instant_of(pushed_to)
+        for memory_id in [one for one, at in self._known.items() if at <= reached]:
+            del self._known[memory_id]
 
 
 async def reconcile(

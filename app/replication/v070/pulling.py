@@ -1,8 +1,9 @@
 """Everything that a v0.7.0 node has and this one lacks, page after page.
 
 Its cursor is a time, and its pages end anywhere. So of a full page the last group of equal times
-is left for the next one, rows dated in the future are looked at again until their time has come,
-and the cursor is kept in the transaction that keeps the rows.
+is left for the next one, rows dated in the far future are looked at again until their time has
+come, and the cursor is kept in the transaction that keeps the rows. It is never kept later than a
+moment ago: what others write meanwhile, by clocks that are behind, would lie before it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from app.replication.ports import Failure, PeerCallError
-from app.replication.v070.times import TimestampError, is_ahead
+from app.replication.v070.times import TimestampError, instant_of, is_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.replication.v070.client import SinceReply, V070Client
 
+SETTLED_SECONDS: Final = 5
+"""How old a time must be for nothing earlier to be written any more."""
 PAGE_ROWS: Final = 500
 PAGE_ROWS_MAX: Final = 10_000
 _LOGGER = logging.getLogger(__name__)
@@ -102,9 +105,9 @@ class Puller:
                     limit,
                     cut.pulled_to,
                 )
-            if cut.rows or cut.pulled_to != cursor:
-                pulled_to = None if everything else cut.pulled_to
-                changed += await self._local.take(cut.rows, pulled_to)
+            kept = None if everything else settled(cut, self._now())
+            if cut.rows or kept is not None:
+                changed += await self._local.take(cut.rows, kept)
             if cut.is_last:
                 return changed
             cursor, limit = cut.pulled_to, min(self._page_rows, limit_max)
@@ -133,6 +136,30 @@ def cut_page(reply: SinceReply, cursor: str | None, limit: int, now: str) -> Cut
     if not kept:
         return Cut(rows, _last(times, cursor), is_last=False, is_one_time=True)
     return Cut(rows[:kept], _last(times[:kept], cursor), is_last=False)
+
+
+def settled(cut: Cut, now: str) -> str | None:
+    """The cursor that may be kept: the last time before which nothing will be written any more.
+
+    None: the one that is kept already.
+    """
+    ends = [time for row in cut.rows if (time := _time(row)) is not None]
+    if cut.pulled_to is not None and (not ends or cut.pulled_to != ends[-1]):
+        ends.append(cut.pulled_to)
+    limit = instant_of(now).microseconds - SETTLED_SECONDS * 1_000_000
+    found = None
+    for time in ends:
+        if not _is_before(time, limit):
+            break
+        found = time
+    return found
+
+
+def _is_before(time: str, microseconds: int) -> bool:
+    try:
+        return instant_of(time).microseconds <= microseconds
+    except TimestampError:
+        return True
 
 
 def _time(row: object) -> str | None:

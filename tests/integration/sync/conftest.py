@@ -22,6 +22,9 @@ class Client:
     def __init__(self, node: Node) -> None:
         self.http = httpx.Client(base_url=f"{node.url}/api/v1", trust_env=False, timeout=60)
 
+    def close(self) -> None:
+        self.http.close()
+
     def ask(
         self, method: str, path: str, expected: Sequence[int] = (200, 201), **more: Any
     ) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def start_pair(folder: Path, stack: ExitStack, old: OldNode, *arguments: str) ->
     node = Node(folder, arguments=words, environment=environment)
     stack.callback(node.close)
     ours = Client(node.start())
-    stack.callback(ours.http.close)
+    stack.callback(ours.close)
     return Pair(node, old, ours)
 
 

@@ -8,7 +8,7 @@ are texts, a page ends anywhere, and there is one lock for everything.
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -271,6 +271,11 @@ class OldHandler(BaseHTTPRequestHandler):
         self.node.requests.append((self.command, self.path, headers))
         status = self.node.refuse(self.command, self.path)
         return status or (None if urlsplit(self.path).path == route else 404)
+
+    @override
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # a client that was killed
+            super().handle()
 
     def _answer(self, status: int, body: Row) -> None:
         content = json.dumps(body).encode()

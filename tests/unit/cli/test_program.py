@@ -22,7 +22,16 @@ REQUIRED = {
     *("serve", "store", "recall", "search", "list", "get", "update", "delete", "promote"),
     *("forget", "link", "namespaces", "namespace", "agents", "archive", "stats", "gc"),
     *("quota-status", "capabilities", "export", "import", "backup", "restore", "reembed"),
-    *("doctor", "config", "schema-init", "migrate", "completions", "federation", "sync", "sync-daemon"),
+    *(
+        "doctor",
+        "config",
+        "schema-init",
+        "migrate",
+        "completions",
+        "federation",
+        "sync",
+        "sync-daemon",
+    ),
 }
 
 
