@@ -21,7 +21,6 @@ max_storage_bytes = "unlimited"
 max_links_per_day = "unlimited"
 
 [admin]
-loopback_default = true
 agent_ids = ["ai:owner"]
 """
 
@@ -31,6 +30,7 @@ def allow_admins(fleet: Fleet) -> None:
     for node in fleet:
         text = ADMIN_CONFIG.format(tier=fleet.options.tier)
         (node.folder / "config.toml").write_text(text, "utf-8")
+        node.environment["AI_MEMORY_ADMIN_HEADER_TRUST"] = "1"
 
 
 def client_of(fleet: Fleet, node: FleetNode) -> httpx.Client:
