@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 PY = $(BIN)/python
 CODE := $(wildcard app migrations tests bench examples tools)
-SUITES := unit architecture simulation postgres contract integration fuzz faults
+SUITES := unit architecture simulation postgres contract integration mesh fuzz faults
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
