@@ -26,6 +26,7 @@ from app.replication.quorum import Quorum, Reach
 from app.replication.receiver import Receiver
 from app.replication.scopes import EveryScope
 from app.replication.showing import Showing
+from app.replication.snapshots import Snapshots
 from app.replication.status import (
     QUARANTINE_COUNTED_MAX,
     MeshStatus,
@@ -134,6 +135,7 @@ class Mesh:
         self.comparing = Comparing(
             parts.options.catchup_seconds, store, self.here, parts.scopes, self.lanes
         )
+        self.snapshots = Snapshots(store, self.here, self.puller, parts.scopes, self.lanes)
         self._stale = Bell()
         self._tasks: list[asyncio.Task[None]] = []
         self._lane_tasks: dict[str, asyncio.Task[None]] = {}
@@ -155,6 +157,7 @@ class Mesh:
         self._run("mesh-cursors", self._keep_cursors())
         self._run("mesh-pull", self.puller.run())
         self._run("mesh-compare", self.comparing.run())
+        self._run("mesh-snapshot", self.snapshots.run())
         for transport in self._parts.transports:
             self._add(transport)
 
@@ -270,6 +273,7 @@ class Mesh:
             received=replace(self.receiver.counts),
             pulled=replace(self.puller.counts),
             repaired=replace(self.comparing.counts),
+            snapshots=replace(self.snapshots.counts),
         )
 
     # -- inside ----------------------------------------------------------------------------

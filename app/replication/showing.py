@@ -17,9 +17,13 @@ from app.replication.messages import (
     DigestsAsked,
     Method,
     Refused,
+    SnapshotAsked,
+    SnapshotPage,
     States,
     StatesAsked,
+    WireHead,
     WireState,
+    WireVector,
 )
 from app.replication.ports import UntrustedPeerError
 
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from app.store.protocol import StateRow, Store
 
 KEYS_MAX: Final = 256
+SNAPSHOT_BYTES_MAX: Final = 1024 * 1024
+"""No page holds more states than that, whatever is asked, unless one state alone does."""
 _QUARANTINE_MAX: Final = 200
 
 
@@ -46,6 +52,7 @@ class Showing:
         answers.add(Method.DIGEST, self._digest)
         answers.add(Method.BUCKET, self._bucket)
         answers.add(Method.STATES, self._states)
+        answers.add(Method.SNAPSHOT, self._snapshot)
 
     def _admit(self, node_id: str) -> None:
         if self._scopes.is_limited(node_id):
@@ -77,6 +84,24 @@ class Showing:
         self._admit(node_id)
         keys = [EntityKey(*one) for one in message.keys[:KEYS_MAX]]
         return States(_wire(await self._store.states_of(keys)))
+
+    async def _snapshot(self, node_id: str, body: bytes) -> SnapshotPage:
+        message = decode_request(SnapshotAsked, body, node_id)
+        self._admit(node_id)
+        # Read before the first state: what the log holds up to there is in the states.
+        heads = await self._store.heads() if message.after is None else []
+        bytes_max = min(message.max_bytes, SNAPSHOT_BYTES_MAX)
+        rows = await self._store.states_after(message.after, bytes_max)
+        vectors = await self._store.vectors_of([one.key for one in rows if one.kind == "memory"])
+        return SnapshotPage(
+            states=_wire(rows),
+            vectors=[
+                WireVector(v.memory_id, v.stamp, v.content_hash, v.model, v.dim, v.vector)
+                for v in vectors
+            ],
+            heads=[WireHead(one.origin, one.seq, one.hash, one.hlc) for one in heads if one.seq],
+            next=(rows[-1].kind, rows[-1].key) if rows else None,
+        )
 
 
 def _wire(rows: Sequence[StateRow]) -> list[WireState]:

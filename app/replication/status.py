@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.replication.lane import Lane, Pushed
     from app.replication.puller import Lack, Pulled
     from app.replication.receiver import Received
+    from app.replication.snapshots import Taken
     from app.store.protocol import Store
 
 QUARANTINE_COUNTED_MAX = 10_000
@@ -81,6 +82,7 @@ class MeshStatus:
     received: Received
     pulled: Pulled
     repaired: Repaired
+    snapshots: Taken
 
 
 async def peer_status(

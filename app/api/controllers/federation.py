@@ -70,6 +70,7 @@ class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     pulled_entries: int | None = None
     repairs: int | None = None
     repaired_states: int | None = None
+    snapshots: int | None = None
 
 
 class PeersBody(msgspec.Struct):
@@ -150,6 +151,7 @@ def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusB
     body.pulled_entries = status.pulled.entries
     body.repairs = status.repaired.repairs
     body.repaired_states = status.repaired.rows
+    body.snapshots = status.snapshots.finished
     return body
 
 
