@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from app.domain.errors import AiMemoryError
 from app.domain.timestamps import epoch_milliseconds
 from app.replication.answers import AnswerParts, Answers
+from app.replication.comparing import Comparing
 from app.replication.copies import Copies
 from app.replication.durability import PeerOutcome
 from app.replication.gossip import Gossip
@@ -24,6 +25,8 @@ from app.replication.puller import Puller
 from app.replication.quorum import Quorum, Reach
 from app.replication.receiver import Receiver
 from app.replication.scopes import EveryScope
+from app.replication.showing import Showing
+from app.replication.snapshots import Snapshots
 from app.replication.status import (
     QUARANTINE_COUNTED_MAX,
     MeshStatus,
@@ -128,6 +131,11 @@ class Mesh:
                 heard=self._heard,
             )
         )
+        Showing(store, parts.scopes).join(self.answers)
+        self.comparing = Comparing(
+            parts.options.catchup_seconds, store, self.here, parts.scopes, self.lanes
+        )
+        self.snapshots = Snapshots(store, self.here, self.puller, parts.scopes, self.lanes)
         self._stale = Bell()
         self._tasks: list[asyncio.Task[None]] = []
         self._lane_tasks: dict[str, asyncio.Task[None]] = {}
@@ -148,6 +156,8 @@ class Mesh:
         self._run("mesh-ends", self._keep_ends())
         self._run("mesh-cursors", self._keep_cursors())
         self._run("mesh-pull", self.puller.run())
+        self._run("mesh-compare", self.comparing.run())
+        self._run("mesh-snapshot", self.snapshots.run())
         for transport in self._parts.transports:
             self._add(transport)
 
@@ -246,7 +256,9 @@ class Mesh:
             needed=self.default_needed,
             clock=dict(self.here.clock),
             peers=[
-                await peer_status(lane, self.here, store, now=now, now_ms=now_ms)
+                await peer_status(
+                    lane, self.here, store, self.comparing.of(lane.url), now=now, now_ms=now_ms
+                )
                 for lane in self.lanes.values()
             ],
             lacks=[
@@ -260,6 +272,8 @@ class Mesh:
             renewals=self.guard.renewals,
             received=replace(self.receiver.counts),
             pulled=replace(self.puller.counts),
+            repaired=replace(self.comparing.counts),
+            snapshots=replace(self.snapshots.counts),
         )
 
     # -- inside ----------------------------------------------------------------------------

@@ -88,6 +88,8 @@ class Puller:
         """Node id → since when it is known not to bring its entries."""
         self.truncated: dict[tuple[str, str], int] = {}
         """(address, origin) → the floor below which that peer no longer has what we lack."""
+        self.stranded = Bell()
+        """Rung when a peer no longer has what we lack; see `beyond`."""
 
     def look(self) -> None:
         """A peer's clock may hold news."""
@@ -239,6 +241,7 @@ class Puller:
                 for origin, floor in page.truncated.items():
                     self.truncated[lane.url, origin] = floor
                     after.pop(origin, None)
+                    self.stranded.ring()
                 after = {one: seq for one, seq in after.items() if seq < page.clock.get(one, 0)}
                 if after and runs:
                     asked = asyncio.create_task(self._ask(lane, after))

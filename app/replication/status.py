@@ -12,10 +12,12 @@ from app.store.replica import LogTruncatedError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from app.replication.comparing import Compared, Repaired
     from app.replication.here import Here
     from app.replication.lane import Lane, Pushed
     from app.replication.puller import Lack, Pulled
     from app.replication.receiver import Received
+    from app.replication.snapshots import Taken
     from app.store.protocol import Store
 
 QUARANTINE_COUNTED_MAX = 10_000
@@ -53,6 +55,9 @@ class PeerStatus:
     """What it lacks of what is here; seconds where the entries are this node's own."""
     blocked: Mapping[str, str]
     pushed: Pushed
+    digests_equal: bool | None
+    """Whether its states are those here, as of the last comparison; None if that is not known."""
+    compared_seconds_ago: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +81,12 @@ class MeshStatus:
     renewals: int
     received: Received
     pulled: Pulled
+    repaired: Repaired
+    snapshots: Taken
 
 
 async def peer_status(
-    lane: Lane, here: Here, store: Store, *, now: float, now_ms: int
+    lane: Lane, here: Here, store: Store, compared: Compared, *, now: float, now_ms: int
 ) -> PeerStatus:
     """One peer now; `now` is the event loop's time."""
     peer = lane.peer
@@ -108,6 +115,8 @@ async def peer_status(
         lags=lags,
         blocked={origin: block.value for origin, block in lane.blocked.items()},
         pushed=lane.counts,
+        digests_equal=compared.is_equal,
+        compared_seconds_ago=None if compared.at is None else now - compared.at,
     )
 
 

@@ -308,6 +308,10 @@ class Replica(ABC):
         """One digest a bucket; equal at equal clocks on every node."""
 
     @abstractmethod
+    async def clocked_digests(self) -> tuple[VectorClock, Sequence[bytes]]:
+        """The clock and the digests that hold at it, read in one snapshot."""
+
+    @abstractmethod
     async def bucket_rows(self, buckets: Collection[int]) -> Sequence[tuple[EntityKey, bytes]]:
         """Keys and hashes of every state in some buckets. Reads all keys."""
 

@@ -43,6 +43,8 @@ class PeerBody(msgspec.Struct):
     pushed_batches: int
     pushed_entries: int
     pushed_bytes: int
+    digests_equal: bool | None
+    compared_seconds_ago: float | None
 
 
 class FederationStatusBody(msgspec.Struct, omit_defaults=True):
@@ -66,6 +68,9 @@ class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     received_entries: int | None = None
     received_known: int | None = None
     pulled_entries: int | None = None
+    repairs: int | None = None
+    repaired_states: int | None = None
+    snapshots: int | None = None
 
 
 class PeersBody(msgspec.Struct):
@@ -144,6 +149,9 @@ def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusB
     body.received_entries = status.received.entries
     body.received_known = status.received.known
     body.pulled_entries = status.pulled.entries
+    body.repairs = status.repaired.repairs
+    body.repaired_states = status.repaired.rows
+    body.snapshots = status.snapshots.finished
     return body
 
 
@@ -173,4 +181,6 @@ def _peer(peer: PeerStatus) -> PeerBody:
         pushed_batches=peer.pushed.batches,
         pushed_entries=peer.pushed.entries,
         pushed_bytes=peer.pushed.bytes,
+        digests_equal=peer.digests_equal,
+        compared_seconds_ago=peer.compared_seconds_ago,
     )

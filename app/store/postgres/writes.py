@@ -21,11 +21,12 @@ from app.store.writing.submissions import Submissions
 from app.store.writing.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Select
 
     from app.domain.sources import Clock, Randomness
+    from app.log.cursor import VectorClock
     from app.log.epochs import EpochReason, Identity
     from app.store.postgres.connection import PostgresOptions
     from app.store.postgres.identity import NodeFile
@@ -152,8 +153,18 @@ class PostgresWrites(ReplicatingStore):
     @override
     async def digests(self) -> Sequence[bytes]:
         """One digest a bucket."""
-        found = await self._readers.run(digests.read)
-        return [found.get(bucket, EMPTY) for bucket in range(BUCKETS)]
+        return _in_order(await self._readers.run(digests.read))
+
+    @override
+    async def clocked_digests(self) -> tuple[VectorClock, Sequence[bytes]]:
+        """The digests and their clock."""
+        clock, found = await self._readers.run(
+            lambda connection: (
+                log_reads.clock(PostgresReader(connection)),
+                digests.read(connection),
+            )
+        )
+        return clock, _in_order(found)
 
     @override
     async def select(self, statement: Select[*tuple[object, ...]]) -> Sequence[Record]:
@@ -179,3 +190,7 @@ class PostgresWrites(ReplicatingStore):
         self._writer.close()
         self._transactions.close()
         self._readers.close()
+
+
+def _in_order(found: Mapping[int, bytes]) -> list[bytes]:
+    return [found.get(bucket, EMPTY) for bucket in range(BUCKETS)]

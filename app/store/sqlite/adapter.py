@@ -37,6 +37,7 @@ from app.store.tables import CURRENT_SCHEMA_VERSION
 from app.store.writing import log_reads
 from app.store.writing.chain import Chain
 from app.store.writing.replicating import ReplicatingStore
+from app.store.writing.statements import Query
 from app.store.writing.submissions import Submissions
 from app.store.writing.writer import Writer
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from app.domain.ranking import Candidate
     from app.domain.recalled import Choose, Chosen, WordHits
     from app.domain.sources import Clock, DiskSync, Randomness
+    from app.log.cursor import VectorClock
     from app.log.epochs import EpochReason, Identity
     from app.store.protocol import Accepts, Unembedded
     from app.store.sql.conditions import Condition
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
 _VECTORS_SUFFIX: Final = ".vectors"
+_DIGESTS: Final = Query("SELECT bucket, digest FROM digest_buckets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +239,15 @@ class SqliteStore(ReplicatingStore):
     @override
     async def digests(self) -> Sequence[bytes]:
         """One digest a bucket."""
-        found = await self._readers.run(_digests)
-        return [found.get(bucket, EMPTY) for bucket in range(BUCKETS)]
+        return _in_order(await self._readers.run(_digests))
+
+    @override
+    async def clocked_digests(self) -> tuple[VectorClock, Sequence[bytes]]:
+        """The digests and their clock."""
+        clock, rows = await self._read(
+            lambda reader: (log_reads.clock(reader), reader.read(_DIGESTS, ()))
+        )
+        return clock, _in_order(dict(cast("list[tuple[int, bytes]]", rows)))
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -452,8 +462,12 @@ def _clock(connection: apsw.Connection) -> Mapping[str, int]:
     return log_reads.clock(SqliteReader(connection)).as_dict()
 
 
+def _in_order(digests: Mapping[int, bytes]) -> list[bytes]:
+    return [digests.get(bucket, EMPTY) for bucket in range(BUCKETS)]
+
+
 def _digests(connection: apsw.Connection) -> dict[int, bytes]:
-    rows = connection.execute("SELECT bucket, digest FROM digest_buckets")
+    rows = connection.execute(_DIGESTS.text)
     return {cast("int", bucket): cast("bytes", digest) for bucket, digest in rows}
 
 
