@@ -10,10 +10,12 @@ from tests.integration.sync.old_node import OldNode
 SHARED = {"agent_id": "ai:ann", "scope": "collective"}
 
 
+BASE = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
+
+
 def at(second, microsecond=0):
     """A time of today's past, as v0.7.0 writes it."""
-    base = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
-    return (base + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S") + (
+    return (BASE + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S") + (
         f".{microsecond:06}123+00:00"
     )
 
@@ -150,7 +152,8 @@ def test_a_restart_goes_on_where_it_was(make_pair):
     node.start()
     second = ours.store("After")["id"]
     until(lambda: second in old.rows)
-    old.rows["old-2"] = row(2, at(7_205))  # a moment from now: its cursor is a time
+    moment = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+    old.rows["old-2"] = row(2, moment)  # later than our rows, which it has: its cursor is a time
     until(lambda: "Old 2" in ours.titles())
     sent = [one["id"] for push in old.pushes[pushed:] for one in push["memories"]]
     # All that may come again are entries of the last millisecond.
@@ -197,8 +200,13 @@ def test_its_own_catch_up_gets_everything_from_us(pair):
 
 def test_it_is_told_who_pushes(ours, old):
     made = ours.store("Signed by nobody")
-    _, _, headers = [one for one in old.requests if one[0] == "POST" and "push" in one[1]][-1]
-    assert headers["x-peer-id"] == "host:new-node"
-    assert old.pushes[-1]["sender_agent_id"] == "host:new-node"
-    assert headers["idempotency-key"] == made["id"]
+    posts = [headers for method, path, headers in old.requests if path.endswith("/sync/push")]
+    bodies = zip(posts, old.pushes, strict=True)
+    headers, body = next(
+        (headers, body)
+        for headers, body in bodies
+        if made["id"] in [one["id"] for one in body["memories"]]
+    )
+    assert body["sender_agent_id"] == headers["x-peer-id"] == "host:new-node"
+    assert headers["idempotency-key"] == body["memories"][0]["id"]
     assert "x-memory-sig" not in headers
