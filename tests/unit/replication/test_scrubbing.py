@@ -14,15 +14,25 @@ async def sound(node: Node) -> bool:
     return (await node.store.scrub(lambda _done, _total: None)).is_sound
 
 
+FLIPS = [
+    "content = 'forged'",
+    "title = 'forged'",
+    "namespace = 'forged'",
+    "tier = 'short'",
+    "priority = 1",
+]
+
+
+@pytest.mark.parametrize("flip", FLIPS)
 @virtual
 async def test_w17_a_row_flipped_by_sql_shows_its_state_again(
-    cluster: Cluster, caplog: pytest.LogCaptureFixture
+    cluster: Cluster, caplog: pytest.LogCaptureFixture, flip: str
 ):
     a, b = await cluster.full("ab")
     await a.write_many(10)
     await cluster.converge()
     before = await b.shown("a-4")
-    sql(b, "UPDATE memories SET content = 'forged' WHERE id = 'a-4'")
+    sql(b, f"UPDATE memories SET {flip} WHERE id = 'a-4'")
     assert await b.shown("a-4") != before
     await b.running.scrubbing.scrub()
     assert await b.shown("a-4") == before
