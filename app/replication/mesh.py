@@ -25,6 +25,7 @@ from app.replication.puller import Puller
 from app.replication.quorum import Quorum, Reach
 from app.replication.receiver import Receiver
 from app.replication.scopes import EveryScope
+from app.replication.scrubbing import Scrubbing
 from app.replication.showing import Showing
 from app.replication.snapshots import Snapshots
 from app.replication.status import (
@@ -136,6 +137,7 @@ class Mesh:
             parts.options.catchup_seconds, store, self.here, parts.scopes, self.lanes
         )
         self.snapshots = Snapshots(store, self.here, self.puller, parts.scopes, self.lanes)
+        self.scrubbing = Scrubbing(store, self.here, parts.scopes, self.lanes)
         self._stale = Bell()
         self._tasks: list[asyncio.Task[None]] = []
         self._lane_tasks: dict[str, asyncio.Task[None]] = {}
@@ -158,6 +160,7 @@ class Mesh:
         self._run("mesh-pull", self.puller.run())
         self._run("mesh-compare", self.comparing.run())
         self._run("mesh-snapshot", self.snapshots.run())
+        self._run("mesh-scrub", self.scrubbing.run())
         for transport in self._parts.transports:
             self._add(transport)
 
@@ -274,6 +277,7 @@ class Mesh:
             pulled=replace(self.puller.counts),
             repaired=replace(self.comparing.counts),
             snapshots=replace(self.snapshots.counts),
+            scrubbed=replace(self.scrubbing.counts),
         )
 
     # -- inside ----------------------------------------------------------------------------

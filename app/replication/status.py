@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.replication.lane import Lane, Pushed
     from app.replication.puller import Lack, Pulled
     from app.replication.receiver import Received
+    from app.replication.scrubbing import Scrubbed
     from app.replication.snapshots import Taken
     from app.store.protocol import Store
 
@@ -83,6 +84,7 @@ class MeshStatus:
     pulled: Pulled
     repaired: Repaired
     snapshots: Taken
+    scrubbed: Scrubbed
 
 
 async def peer_status(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from app.log.entry import Entry
     from app.log.epochs import EpochReason
     from app.log.state import EntityKey
+    from app.store.writing.scrub import ScrubReport
 
 
 class LogTruncatedError(AiMemoryError):
@@ -353,6 +354,21 @@ class Replica(ABC):
 
         Raises:
             StoreUnavailableError: nothing was kept.
+        """
+
+    @abstractmethod
+    async def scrub(self, progress: Callable[[int, int], None]) -> ScrubReport:
+        """Hash every stored row and chain again. `progress` is told (done, total) rows."""
+
+    @abstractmethod
+    async def mend(self, rows: Sequence[State]) -> int:
+        """Put states in the place of what stands here, readable or not; how many.
+
+        Whatever showed a row is made anew. No entry is appended; what only the state here held is
+        lost, unlike with `join_states`.
+
+        Raises:
+            StoreUnavailableError: nothing was changed.
         """
 
     # -- members ---------------------------------------------------------------------------

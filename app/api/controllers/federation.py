@@ -71,6 +71,9 @@ class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     repairs: int | None = None
     repaired_states: int | None = None
     snapshots: int | None = None
+    scrubs: int | None = None
+    damaged_rows: int | None = None
+    mended_rows: int | None = None
 
 
 class PeersBody(msgspec.Struct):
@@ -152,6 +155,9 @@ def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusB
     body.repairs = status.repaired.repairs
     body.repaired_states = status.repaired.rows
     body.snapshots = status.snapshots.finished
+    body.scrubs = status.scrubbed.scrubs
+    body.damaged_rows = status.scrubbed.damaged
+    body.mended_rows = status.scrubbed.mended
     return body
 
 

@@ -171,6 +171,7 @@ class PostgresWrites(ReplicatingStore):
         """The rows of a select."""
         return await self._readers.select(statement)
 
+    @override
     async def scrub(self, progress: Callable[[int, int], None]) -> ScrubReport:
         """Re-hash every stored row."""
         return await self._readers.run(

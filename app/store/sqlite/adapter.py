@@ -414,6 +414,7 @@ class SqliteStore(ReplicatingStore):
         """A consistent copy into a new file, while writers go on."""
         await self._background.run(lambda connection: copy_database(connection, target, progress))
 
+    @override
     async def scrub(self, progress: Callable[[int, int], None]) -> ScrubReport:
         """Re-hash every stored row."""
         return await self._background.run(lambda connection: scrub(connection, progress))

@@ -69,8 +69,8 @@ class JoinJob:
         """The page, decoded once, however often the batch runs."""
         if self._opened is None:
             self._opened = _Opened(
-                list(_passed(self.rows, lambda one: opened_state(one.kind, one.key, one.state))),
-                list(_passed(self.vectors, _opened_vector)),
+                list(opened_rows(self.rows)),
+                list(opened_vectors(self.vectors)),
             )
         return self._opened
 
@@ -104,6 +104,16 @@ class JoinJob:
     def fail(self, error: Exception) -> None:
         """Answer with the error."""
         self.done(error)
+
+
+def opened_rows(rows: Iterable[State]) -> Iterator[tuple[EntityKey, Cells]]:
+    """States that can be joined; others are logged."""
+    return _passed(rows, lambda one: opened_state(one.kind, one.key, one.state))
+
+
+def opened_vectors(vectors: Iterable[StateVector]) -> Iterator[Vector]:
+    """Vectors that can be kept; others are logged."""
+    return _passed(vectors, _opened_vector)
 
 
 def _passed(rows: Iterable[R], opened: Callable[[R], T]) -> Iterator[T]:

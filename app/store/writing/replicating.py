@@ -16,6 +16,7 @@ from app.store.writing.foreign import ForeignJob
 from app.store.writing.joining import JoinJob
 from app.store.writing.log_tail import LogTail
 from app.store.writing.members import NoteJob
+from app.store.writing.mending import MendJob
 from app.store.writing.renewal import Renewal
 from app.store.writing.stored import StoredStates
 from app.store.writing.submissions import SubmittingStore
@@ -187,6 +188,11 @@ class ReplicatingStore(SubmittingStore):
         """Join whole states into those here."""
         changed = await self._submissions.run(lambda done: JoinJob(rows, vectors, heads, done))
         return cast("int", changed)
+
+    @override
+    async def mend(self, rows: Sequence[State]) -> int:
+        """Put states in the place of damaged rows."""
+        return cast("int", await self._submissions.run(lambda done: MendJob(rows, done)))
 
     @override
     async def note_cursors(self, cursors: Mapping[str, Mapping[str, int]]) -> None:

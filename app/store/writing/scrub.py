@@ -31,7 +31,9 @@ _RECORDS: Final = Query(
     "SELECT kind, key, state, row_hash FROM record_state WHERE (kind, key) > (?, ?)"
     " ORDER BY kind, key LIMIT ?"
 )
-_SHOWN: Final = Select(memories, ("id", "content"), ("id",))
+_SHOWN: Final = Select(
+    memories, ("id", "content", "namespace", "title", "tier", "priority"), ("id",)
+)
 _ORIGINS: Final = Query(
     "SELECT origin_no, origin, head_hash, floor_seq, floor_hash FROM log_origins WHERE head_seq > 0"
 )
@@ -39,6 +41,9 @@ _ENTRIES: Final = Query(
     "SELECT header, payload_hash, hash, seq FROM log_entries"
     " WHERE origin_no = ? AND seq > ? ORDER BY seq LIMIT ?"
 )
+
+_Shown = tuple[str, str, str, str, int]
+"""Content, namespace, title, tier and priority of a live row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +111,11 @@ class _Scrub:
 
     def _memories(self, page: Sequence[Row]) -> None:
         found = self._reader.read(_SHOWN, [row[:1] for row in page])
-        contents = {cast("str", memory_id): cast("str", content) for memory_id, content in found}
+        shown_rows = {cast("str", row[0]): cast("_Shown", tuple(row[1:])) for row in found}
         for memory_id, state, stored, collected in page:
             key = EntityKey("memory", cast("str", memory_id))
             if self._is_sound(key, state, stored) and not _shows(
-                key.key, cast("bytes", state), contents.get(key.key), collected=bool(collected)
+                key.key, cast("bytes", state), shown_rows.get(key.key), collected=bool(collected)
             ):
                 self._wrong.append(key.key)
 
@@ -128,18 +133,30 @@ class _Scrub:
         return sound
 
 
-def _shows(memory_id: str, state: bytes, content: str | None, *, collected: bool) -> bool:
+def _shows(memory_id: str, state: bytes, row: _Shown | None, *, collected: bool) -> bool:
     try:
         found = snapshot(memory_id, decode_state("memory", state))
     except CanonicalError:
         return False
     place = shown.lives_in(found, collected=collected)
     if place != "memories" or found is None:
-        return content is None
-    # PostgreSQL's TEXT holds no NUL: there another character stands for it.
-    return content is not None and content.replace("\x00", "\ufffd") == (
-        found.memory.content.replace("\x00", "\ufffd")
+        return row is None
+    if row is None:
+        return False
+    memory = found.memory
+    content, namespace, title, tier, priority = row
+    return (
+        _text(content) == _text(memory.content)
+        and _text(namespace) == _text(memory.namespace)
+        # Whoever lost its name shows it with a part of its id.
+        and _text(title).startswith(_text(memory.title))
+        and (tier, priority) == (memory.tier, memory.priority)
     )
+
+
+def _text(value: str) -> str:
+    """PostgreSQL's TEXT holds no NUL: there another character stands for it."""
+    return value.replace("\x00", "\ufffd")
 
 
 def _broken_chains(reader: Reader) -> list[str]:

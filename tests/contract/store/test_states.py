@@ -275,3 +275,38 @@ async def test_members_cursors_only_move_forward(store: TestedStore):
         NODE: {"a.1": 5, "b.1": 4},
         "ffee000000000000": {"a.1": 1},
     }
+
+
+# --- mending -----------------------------------------------------------------------------------
+
+
+async def test_putting_sound_states_in_their_own_place_changes_nothing(store: TestedStore):
+    await fill(store)
+    found = await pages(store, 1 << 20)
+    shown, digests = await rows(store), await store.digests()
+    ids = [one.key for one in found if one.kind == "memory"]
+    vectors = await store.vectors_of(ids)
+    clock = await store.clock()
+    assert await store.mend(found) == len(found)
+    assert await pages(store, 1 << 20) == found
+    assert await rows(store) == shown
+    assert await store.digests() == digests
+    assert sorted(await store.vectors_of(ids), key=repr) == sorted(vectors, key=repr)
+    assert await store.clock() == clock
+    assert await is_sound(store)
+    assert (await store.clocked_digests()) == (clock, digests)
+
+
+async def test_a_state_that_is_put_in_place_replaces_what_stands_there(stores: Stores):
+    here, there = stores.open("here"), stores.open("there")
+    await there.submit(Put(memory("m1", title="sound")))
+    await here.submit(Put(memory("m1", title="wrong")))
+    await here.submit(Put(memory("m2", title="sound")))
+    (state,) = await there.states_of([EntityKey("memory", "m1")])
+    assert await here.mend([state]) == 1
+    assert await here.states_of([EntityKey("memory", "m1")]) == [state]
+    titles = sorted(one.title for one in await rows(here))
+    assert titles == ["sound", "sound ~m2"]
+    assert await is_sound(here)
+    assert await here.mend([StateRow("memory", "m1", b"no state", b"")]) == 0
+    assert await is_sound(here)
