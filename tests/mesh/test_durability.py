@@ -177,7 +177,10 @@ def test_a_key_in_use_is_refused_until_its_first_request_is_answered(
         assert (second.status_code, second.headers["Retry-After"]) == (409, "1")
         assert second.json()["code"] == "IDEMPOTENCY_KEY_IN_PROGRESS"
         asking.join()
-        assert (first[0].status_code, first[0].json()["reason"]) in {(503, "timeout"), (503, "unreachable")}
+        assert (first[0].status_code, first[0].json()["reason"]) in {
+            (503, "timeout"),
+            (503, "unreachable"),
+        }
     finally:
         for one in others:
             one.signal(signal.SIGCONT)
