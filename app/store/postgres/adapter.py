@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
@@ -18,7 +17,7 @@ from app.store.postgres.fragments import Fragment, fragment, rows
 from app.store.postgres.graph_follower import GraphFollower
 from app.store.postgres.graph_reads import WHERE_FASTER, GraphReads, GraphUse
 from app.store.postgres.recall_reads import RecallReads, Scope
-from app.store.postgres.text_search import coverages, search_all, search_any
+from app.store.postgres.text_search import asked, search_all, search_any
 from app.store.postgres.titles import titled_like
 from app.store.postgres.vector_search import VectorLeg
 from app.store.postgres.writes import PostgresWrites
@@ -27,7 +26,7 @@ from app.store.sql.conditions import KnownConditions
 from app.store.tables import CURRENT_SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import psycopg
 
@@ -104,12 +103,11 @@ class PostgresStore(PostgresWrites):
 
         def search(connection: psycopg.Connection) -> list[ScoredId]:
             if every_term:
-                hits = search_all(connection, self._collection, query, condition, limit)
-            else:
-                hits = search_any(
-                    connection, self._collection, query, condition, chosen.namespaces, limit
-                )
-            return [ScoredId(hit.id, hit.score) for hit in hits]
+                return search_all(connection, self._collection, query, condition, limit)
+            facts = asked(connection, self._collection, query)
+            if facts is None:
+                return []
+            return search_any(connection, facts, condition, chosen.namespaces, limit)
 
         return await self._readers.run(search)
 
@@ -122,16 +120,9 @@ class PostgresStore(PostgresWrites):
             return ()
         array = None if vector is None else np.asarray(vector, dtype=np.float32)
 
-        def weigh(connection: psycopg.Connection) -> list[Candidate]:
-            held: Mapping[str, float] = {}
-            if query is not None:
-                held = coverages(connection, self._collection, query, ids)
-            return [
-                replace(one, coverage=held.get(one.id))
-                for one in self._recalls.ranked(connection, ids, array)
-            ]
-
-        return await self._readers.run(weigh)
+        return await self._readers.run(
+            lambda connection: self._recalls.weighed(connection, ids, array, query)
+        )
 
     @override
     async def recall_words(
@@ -228,9 +219,12 @@ class PostgresStore(PostgresWrites):
             return ()
         condition = self._condition(chosen)
         array = np.asarray(vector, dtype=np.float32)
-        return await self._readers.run(
-            lambda connection: vectors.search(connection, array, condition, limit)
-        )
+
+        def search(connection: psycopg.Connection) -> Sequence[ScoredId]:
+            question = vectors.asked(connection, array, limit)
+            return () if question is None else question.search(condition, limit)
+
+        return await self._readers.run(search)
 
     @override
     async def unembedded(

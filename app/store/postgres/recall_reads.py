@@ -6,13 +6,13 @@ second searches the vectors, weighs what only they found, and reads the rows tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from app.domain.ranking import COSINE_FLOOR
 from app.domain.recalled import Chosen, WordHits
 from app.store.postgres.fragments import Fragment, fragment, rows
-from app.store.postgres.text_search import coverages, search_any
+from app.store.postgres.text_search import asked, coverage_of, search_any
 from app.store.sql.memories import MEMORY_COLUMNS, RANKED_NAMES, candidate_of, memory_of
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from app.domain.memory import Memory
     from app.domain.ranking import Candidate
     from app.domain.recalled import Choose
-    from app.store.postgres.collection import Collection
-    from app.store.postgres.vector_search import VectorLeg
+    from app.store.postgres.collection import Collection, Facts
+    from app.store.postgres.vector_search import Asked, VectorLeg
+    from app.store.protocol import ScoredId
 
 _RANKED: Final = f"SELECT {', '.join(RANKED_NAMES)}, octet_length(content) AS content_bytes, "
 _RANKED_NAMES: Final = (*RANKED_NAMES, "content_bytes")
@@ -35,7 +36,7 @@ _WHOLE: Final = (
     f"SELECT {', '.join(_WHOLE_NAMES)} FROM memories"  # noqa: S608 - own names
     " WHERE id = ANY (%s) AND (expires_at IS NULL OR expires_at > %s::timestamptz)"
 )
-_NO_COSINE: Final = Fragment("NULL")
+_NULL: Final = Fragment("NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,10 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
-    """What the first read found out for the second. Without a `query` no coverage will count."""
+class Covering:
+    """That coverage is asked for, and of which words; None for a question that has none."""
 
-    query: str | None
-    covered: Mapping[str, float]
+    facts: Facts | None
 
 
 class RecallReads:
@@ -66,13 +66,12 @@ class RecallReads:
         self, connection: psycopg.Connection, query: str, scope: Scope, *, covers: bool
     ) -> WordHits:
         """Rows that hold any word of the question."""
-        hits = search_any(
-            connection, self._collection, query, scope.condition, scope.namespaces, scope.limit
-        )
-        covered = {hit.id: hit.coverage for hit in hits} if covers else {}
-        return WordHits(
-            {hit.id: hit.score for hit in hits}, _Prepared(query if covers else None, covered)
-        )
+        facts = asked(connection, self._collection, query)
+        hits: Sequence[ScoredId] = ()
+        if facts is not None:
+            hits = search_any(connection, facts, scope.condition, scope.namespaces, scope.limit)
+        scores = {hit.id: hit.score for hit in hits}
+        return WordHits(scores, Covering(facts) if covers else None)
 
     def best(
         self,
@@ -83,52 +82,62 @@ class RecallReads:
         choose: Choose,
     ) -> Chosen:
         """The rows that `choose` picks from the hits and the nearest."""
-        prepared = words.prepared
-        assert isinstance(prepared, _Prepared) or not words.scores
-        query = prepared.query if isinstance(prepared, _Prepared) else None
-        covered = dict(prepared.covered) if isinstance(prepared, _Prepared) else {}
-        vector: NDArray[np.float32] | None = None
+        assert words.prepared is None or isinstance(words.prepared, Covering)
+        question = None
         nearest: list[str] = []
         if near is not None and self._vectors is not None:
             vector, scope = near
-            hits = self._vectors.search(connection, vector, scope.condition, scope.limit)
+            question = self._vectors.asked(connection, vector, scope.limit)
+            hits = () if question is None else question.search(scope.condition, scope.limit)
             nearest = [hit.id for hit in hits if hit.score > COSINE_FLOOR]
         ids = list(dict.fromkeys([*words.scores, *nearest]))
-        if query is not None:
-            added = [one for one in nearest if one not in words.scores]
-            covered.update(coverages(connection, self._collection, query, added))
-        candidates = [
-            replace(row, text_score=words.scores.get(row.id), coverage=covered.get(row.id))
-            for row in self.ranked(connection, ids, vector)
-        ]
+        candidates = _weighed(connection, ids, question, words.prepared, words.scores)
         ranked = choose(candidates)
         memories = _whole(connection, [one.id for one in ranked], now)
         kept = [memories[one.id] for one in ranked if one.id in memories]
         return Chosen(ranked, kept, len(candidates), len(nearest))
 
-    def ranked(
+    def weighed(
         self,
         connection: psycopg.Connection,
         ids: Sequence[str],
         vector: NDArray[np.float32] | None,
+        query: str | None,
     ) -> list[Candidate]:
-        """What ranking needs of those rows that exist, with a vector also their cosines."""
-        if not ids:
-            return []
-        cosine = _NO_COSINE
+        """What ranking needs of those rows that exist; cosines and coverage if they are asked."""
+        question = covering = None
         if vector is not None and self._vectors is not None:
-            cosine = self._vectors.cosine(connection, vector)
-        found = rows(
-            connection,
-            fragment(_RANKED) + cosine + fragment(" FROM memories WHERE id = ANY (%s)", list(ids)),
+            question = self._vectors.asked(connection, vector)
+        if query is not None:
+            covering = Covering(asked(connection, self._collection, query))
+        return _weighed(connection, ids, question, covering, {})
+
+
+def _weighed(
+    connection: psycopg.Connection,
+    ids: Sequence[str],
+    question: Asked | None,
+    covering: Covering | None,
+    scores: Mapping[str, float],
+) -> list[Candidate]:
+    if not ids:
+        return []
+    statement = (
+        fragment(_RANKED)
+        + (_NULL if question is None else question.cosine())
+        + fragment(", ")
+        + (_NULL if covering is None else coverage_of(covering.facts))
+        + fragment(" FROM memories WHERE id = ANY (%s)", list(ids))
+    )
+    return [
+        candidate_of(
+            dict(zip(_RANKED_NAMES, row, strict=True)),
+            text_score=scores.get(row[0]),
+            cosine=cosine,
+            coverage=coverage,
         )
-        return [
-            replace(
-                candidate_of(dict(zip(_RANKED_NAMES, row, strict=True))),
-                cosine=cast("float | None", cosine),
-            )
-            for *row, cosine in found
-        ]
+        for *row, cosine, coverage in rows(connection, statement)
+    ]
 
 
 def _whole(connection: psycopg.Connection, ids: Sequence[str], now: str) -> Mapping[str, Memory]:

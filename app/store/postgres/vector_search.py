@@ -8,6 +8,7 @@ compared one by one, which is exact as well; the planner's own estimate tells ho
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -30,48 +31,46 @@ _COLUMN_DIM: Final = (
     "SELECT atttypmod FROM pg_attribute"
     " WHERE attrelid = 'memories'::regclass AND attname = 'embedding'"
 )
+_OTHERS: Final = (
+    "SELECT EXISTS (SELECT 1 FROM memory_vectors WHERE model < %s)"
+    " OR EXISTS (SELECT 1 FROM memory_vectors WHERE model > %s),"
+    " set_config('hnsw.ef_search', %s, true),"
+    " set_config('hnsw.iterative_scan', 'relaxed_order', true),"
+    " set_config('hnsw.max_scan_tuples', %s, true)"
+)
+# Only where another model's vectors are about: else every row's would have to be looked at.
+_OF_MODEL: Final = (
+    " AND EXISTS (SELECT 1 FROM memory_vectors AS v"
+    " WHERE v.memory_id = memories.id AND v.model = %s)"
+)
 _EF_SEARCH_MIN: Final = 200
 _EF_SEARCH_A_HIT: Final = 4
 _EF_SEARCH_MAX: Final = 1_000  # pgvector's own bound
 
 
 class VectorLeg:
-    """Searches vectors of one model. Where the column is of another length than `dim`, none."""
+    """Vectors of one model. Where the column is of another length than `dim`, there are none."""
 
     def __init__(self, model: str, dim: int) -> None:
         self._model = model
         self._dim = dim
         self._column_dim: int | None = None
 
-    def search(
-        self,
-        connection: psycopg.Connection,
-        vector: NDArray[np.float32],
-        condition: Fragment,
-        limit: int,
-    ) -> list[ScoredId]:
-        """The nearest rows that the condition over `memories` lets through, best first."""
-        if limit <= 0 or len(vector) != self._dim or not self._fits(connection):
-            return []
-        let_through = condition + self._of_model(connection)
-        if _estimated_rows(connection, let_through) <= _COMPARED_MAX:
-            return _compared(connection, vector, let_through, limit)
-        found = _offered(connection, vector, let_through, limit)
-        if len(found) < limit:
-            return _compared(connection, vector, let_through, limit)
-        return found
+    def asked(
+        self, connection: psycopg.Connection, vector: NDArray[np.float32], limit: int = 0
+    ) -> Asked | None:
+        """A question's vector in one transaction; None where the column has no such vectors.
 
-    def cosine(self, connection: psycopg.Connection, vector: NDArray[np.float32]) -> Fragment:
-        """What a select of `memories` gives as a row's cosine: NULL where it has no vector."""
+        `limit` is the most that will be searched for.
+        """
         if len(vector) != self._dim or not self._fits(connection):
-            return fragment("NULL")
-        cosine = fragment("nullif(1 - (embedding <=> %s::vector), 'NaN')", literal(vector))
-        of_model = self._of_model(connection)
-        if not of_model.text:
-            return cosine
-        return (
-            fragment("CASE WHEN true") + of_model + fragment(" THEN ") + cosine + fragment(" END")
-        )
+            return None
+        width = min(max(_EF_SEARCH_A_HIT * limit, _EF_SEARCH_MIN), _EF_SEARCH_MAX)
+        # One look at what all that follows hangs on, and what the graph needs to know beforehand.
+        looked = fragment(_OTHERS, self._model, self._model, str(width), str(_OFFERED_MAX))
+        has_others = rows(connection, looked)[0][0]
+        of_model = fragment(_OF_MODEL, self._model) if has_others else fragment("")
+        return Asked(connection, literal(vector), of_model)
 
     def _fits(self, connection: psycopg.Connection) -> bool:
         """Whether the column holds vectors of this length: it has one for all rows."""
@@ -79,24 +78,56 @@ class VectorLeg:
             self._column_dim = rows(connection, fragment(_COLUMN_DIM))[0][0]
         return self._column_dim == self._dim
 
-    def _of_model(self, connection: psycopg.Connection) -> Fragment:
-        """Nothing where all vectors are of this model; else a look at each row's."""
-        others = rows(
-            connection,
-            fragment(
-                "SELECT EXISTS (SELECT 1 FROM memory_vectors WHERE model < %s)"
-                " OR EXISTS (SELECT 1 FROM memory_vectors WHERE model > %s)",
-                self._model,
-                self._model,
-            ),
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question's vector, as text. `of_model` lets through the rows of our model."""
+
+    connection: psycopg.Connection
+    vector: str
+    of_model: Fragment
+
+    def search(self, condition: Fragment, limit: int) -> list[ScoredId]:
+        """The nearest rows that the condition over `memories` lets through, best first."""
+        if limit <= 0:
+            return []
+        let_through = condition + self.of_model
+        if _estimated_rows(self.connection, let_through) <= _COMPARED_MAX:
+            return self._compared(let_through, limit)
+        found = self._offered(let_through, limit)
+        return found if len(found) == limit else self._compared(let_through, limit)
+
+    def cosine(self) -> Fragment:
+        """What a select of `memories` gives as a row's cosine: NULL where it has no vector."""
+        cosine = fragment("nullif(1 - (embedding <=> %s::vector), 'NaN')", self.vector)
+        if not self.of_model.text:
+            return cosine
+        return (
+            fragment("CASE WHEN true") + self.of_model + fragment(" THEN ") + cosine
+        ) + fragment(" END")
+
+    def _compared(self, condition: Fragment, limit: int) -> list[ScoredId]:
+        """Exact: every row that is let through."""
+        statement = (
+            fragment("WITH near AS MATERIALIZED (SELECT id, embedding <=> %s::vector", self.vector)
+            + fragment(" AS distance FROM memories WHERE embedding IS NOT NULL AND ")
+            + condition
+            + fragment(") SELECT id, 1 - distance FROM near WHERE distance <> 'NaN'")
+            + fragment(" ORDER BY distance, id LIMIT %s", limit)
         )
-        if not others[0][0]:
-            return fragment("")
-        return fragment(
-            " AND EXISTS (SELECT 1 FROM memory_vectors AS v"
-            " WHERE v.memory_id = memories.id AND v.model = %s)",
-            self._model,
+        return [ScoredId(one, cosine) for one, cosine in rows(self.connection, statement)]
+
+    def _offered(self, condition: Fragment, limit: int) -> list[ScoredId]:
+        """From the graph, which goes on until enough rows were let through."""
+        statement = (
+            fragment("SELECT id, 1 - (embedding <=> %s::vector)", self.vector)
+            + fragment(" FROM memories WHERE ")
+            + condition
+            + fragment(" ORDER BY embedding <=> %s::vector LIMIT %s", self.vector, limit)
         )
+        hits = [ScoredId(one, cosine) for one, cosine in rows(self.connection, statement)]
+        # A relaxed order is nearly one.
+        return sorted(hits, key=lambda hit: (-hit.score, hit.id))
 
 
 def literal(vector: NDArray[np.float32]) -> str:
@@ -112,46 +143,3 @@ def _estimated_rows(connection: psycopg.Connection, condition: Fragment) -> floa
     )[0][0]
     whole = json.loads(plan) if isinstance(plan, str) else plan
     return float(whole[0]["Plan"]["Plan Rows"])
-
-
-def _compared(
-    connection: psycopg.Connection,
-    vector: NDArray[np.float32],
-    condition: Fragment,
-    limit: int,
-) -> list[ScoredId]:
-    """Exact: every row that is let through."""
-    statement = (
-        fragment("WITH near AS MATERIALIZED (SELECT id, embedding <=> %s::vector", literal(vector))
-        + fragment(" AS distance FROM memories WHERE embedding IS NOT NULL AND ")
-        + condition
-        + fragment(") SELECT id, 1 - distance FROM near WHERE distance <> 'NaN'")
-        + fragment(" ORDER BY distance, id LIMIT %s", limit)
-    )
-    return [ScoredId(one, cosine) for one, cosine in rows(connection, statement)]
-
-
-def _offered(
-    connection: psycopg.Connection,
-    vector: NDArray[np.float32],
-    condition: Fragment,
-    limit: int,
-) -> list[ScoredId]:
-    """From the graph, which goes on until enough rows were let through."""
-    width = min(max(_EF_SEARCH_A_HIT * limit, _EF_SEARCH_MIN), _EF_SEARCH_MAX)
-    connection.execute(
-        "SELECT set_config('hnsw.ef_search', %s, true),"
-        " set_config('hnsw.iterative_scan', 'relaxed_order', true),"
-        " set_config('hnsw.max_scan_tuples', %s, true)",
-        [str(width), str(_OFFERED_MAX)],
-    )
-    text = literal(vector)
-    statement = (
-        fragment("SELECT id, 1 - (embedding <=> %s::vector) FROM memories WHERE ", text)
-        + condition
-        + fragment(" ORDER BY embedding <=> %s::vector LIMIT %s", text, limit)
-    )
-    found = rows(connection, statement)
-    hits = [ScoredId(one, cosine) for one, cosine in found]
-    # A relaxed order is nearly one.
-    return sorted(hits, key=lambda hit: (-hit.score, hit.id))

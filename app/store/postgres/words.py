@@ -78,28 +78,47 @@ def may_want_all(words: Sequence[Word]) -> str:
     return " & ".join([one_of(CLIPPED), *(word.loose_query for word in words)])
 
 
-def wants_weight(words: Sequence[Weighed], least: float) -> str:
+def wants_weight(words: Sequence[Weighed], least: float, words_most: int) -> str | None:
     """Rows whose words weigh at least so much together; `words` from the heaviest on.
+
+    None if that takes a query that names words more than `words_most` times: the server looks at
+    all of it for every row that it comes by.
 
     Raises:
         ValueError: all of them weigh less.
     """
-    found = _at_least(tuple(words), least)
+    try:
+        found = _Query(words_most).at_least(tuple(words), least)
+    except _TooLongError:
+        return None
     if found is None:
         raise ValueError(f"the words do not weigh {least}")
     return found or wants_any([one.word for one in words])
 
 
-def _at_least(words: tuple[Weighed, ...], least: float) -> str | None:
-    """None: impossible; empty: always."""
-    if least <= 0.0:
-        return ""
-    if sum(one.weight for one in words) < least:
-        return None
-    first, rest = words[0], words[1:]
-    others = _at_least(rest, least - first.weight)
-    without = _at_least(rest, least)
-    with_first = f"({first.word.query} & {others})" if others else first.word.query
-    if others is None:  # not even all of them
-        return without
-    return f"({with_first} | {without})" if without else with_first
+class _TooLongError(Exception):
+    """The query would be longer than wanted."""
+
+
+@dataclass(slots=True)
+class _Query:
+    """A query that is being written. `left`: how many words it may still name."""
+
+    left: int
+
+    def at_least(self, words: tuple[Weighed, ...], least: float) -> str | None:
+        """None: impossible; empty: always."""
+        if least <= 0.0:
+            return ""
+        if sum(one.weight for one in words) < least:
+            return None
+        first, rest = words[0], words[1:]
+        others = self.at_least(rest, least - first.weight)
+        without = self.at_least(rest, least)
+        if others is None:  # not even all of them
+            return without
+        self.left -= 1
+        if self.left < 0:
+            raise _TooLongError
+        with_first = f"({first.word.query} & {others})" if others else first.word.query
+        return f"({with_first} | {without})" if without else with_first

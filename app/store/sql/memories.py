@@ -336,8 +336,14 @@ def candidates_select(ids: Sequence[str]) -> Select[*tuple[object, ...]]:
     return select(*_RANKED_COLUMNS).where(memories.c.id.in_(ids))
 
 
-def candidate_of(record: Record) -> Candidate:
-    """A row of `candidates_select`, without leg scores."""
+def candidate_of(
+    record: Record,
+    *,
+    text_score: float | None = None,
+    cosine: float | None = None,
+    coverage: float | None = None,
+) -> Candidate:
+    """A row of `candidates_select`, with what the legs say of it."""
     text, number = cast("Mapping[str, str]", record), cast("Mapping[str, int]", record)
     return Candidate(
         id=text["id"],
@@ -349,4 +355,7 @@ def candidate_of(record: Record) -> Candidate:
         created_at=parse_instant(text["created_at"]),
         updated_at=parse_instant(text["updated_at"]),
         content_bytes=number["content_bytes"],
+        text_score=text_score,
+        cosine=cosine,
+        coverage=coverage,
     )

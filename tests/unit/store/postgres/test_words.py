@@ -27,7 +27,8 @@ def lets_through(query: str, held: set[str]) -> bool:
 @given(weights, st.floats(0.01, 1))
 def test_a_row_is_wanted_if_what_it_holds_weighs_enough(found: list[float], share: float) -> None:
     words, least = asked(found), sum(found) * share * (1 - 1e-9)
-    query = wants_weight(words, least)
+    query = wants_weight(words, least, 1_000)
+    assert query is not None
     for size in range(len(words) + 1):
         for some in combinations(words, size):
             # In the query's own order of adding up: the last digits differ in another.
@@ -39,9 +40,20 @@ def test_a_row_is_wanted_if_what_it_holds_weighs_enough(found: list[float], shar
                 assert lets_through(query, held) is (left < 0)
 
 
+@given(weights, st.floats(0.01, 1), st.integers(0, 40))
+def test_a_query_names_no_more_words_than_it_may(
+    found: list[float], share: float, most: int
+) -> None:
+    words, least = asked(found), sum(found) * share * (1 - 1e-9)
+    whole = wants_weight(words, least, 1_000)
+    assert whole is not None
+    fits = len(re.findall(r"'\w+'", whole)) <= most
+    assert wants_weight(words, least, most) == (whole if fits else None)
+
+
 def test_no_row_can_hold_more_than_all() -> None:
     with pytest.raises(ValueError, match="do not weigh"):
-        wants_weight(asked([1.0, 2.0]), 3.1)
+        wants_weight(asked([1.0, 2.0]), 3.1, 10)
 
 
 def test_a_question_is_its_words_without_function_words_each_once() -> None:
