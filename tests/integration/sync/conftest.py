@@ -13,7 +13,7 @@ import pytest
 from tests.integration.node import Node
 from tests.integration.sync.old_node import OldNode
 
-WAIT_SECONDS_MAX = 20.0
+WAIT_SECONDS_MAX = 60.0
 
 
 class Client:
