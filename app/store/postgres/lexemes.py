@@ -120,9 +120,9 @@ def lexeme(term: str) -> str:
     return f"{term[:_SHOWN_CHARACTERS]}{CLIPPED}{digest}"
 
 
-def one_of(term: str) -> str:
-    """A tsquery that wants one term."""
-    return _quoted(lexeme(term))
+def one_of(term: str, letter: str = "") -> str:
+    """A tsquery that wants one term, of a class if one is given."""
+    return f"{_quoted(lexeme(term))}:{letter}" if letter else _quoted(lexeme(term))
 
 
 def _packed(letter: str, start: int, count: int) -> Sequence[bytes]:
