@@ -161,7 +161,7 @@ class SyncService:
                 push,
                 rows=rows,
                 limits=limits,
-                dry_run=body.dry_run,
+                dry_run=bool(body.dry_run),
                 # Where an operator named namespaces, they hold for writes as on the mesh's lanes.
                 scope=scope if scope is not None and scope.allowed_namespaces else None,
             )
@@ -192,7 +192,7 @@ class SyncService:
 
     def _check_sizes(self, body: PushBody) -> None:
         for name in COUNTED_LISTS:
-            if len(getattr(body, name)) > self.rules.items_max:
+            if len(getattr(body, name) or ()) > self.rules.items_max:
                 raise InvalidInputError(
                     f"sync_push limited to {self.rules.items_max} {name} per request",
                     fields=[name],

@@ -76,7 +76,7 @@ def push_answer(
         noop=noop,
         skipped=skipped,
         quota_refused=0,
-        dry_run=body.dry_run,
+        dry_run=bool(body.dry_run),
         receiver_agent_id=identity,
         receiver_clock={"entries": clock},
         ids=ids,

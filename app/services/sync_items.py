@@ -54,9 +54,9 @@ class Checker:
             InvalidInputError: an id or a namespace that can be none.
         """
         for name in ("deletions", "archives", "restores"):
-            for one in getattr(body, name):
+            for one in getattr(body, name) or ():
                 must.memory_id(one, name)
-        for one in body.namespace_meta_clears:
+        for one in body.namespace_meta_clears or ():
             must.namespace(one, "namespace_meta_clears")
         memories = []
         for number, item in enumerate(body.memories):
@@ -66,14 +66,14 @@ class Checker:
         return Push(
             peer=body.sender_agent_id,
             memories=memories,
-            deletions=body.deletions,
-            archives=body.archives,
-            restores=body.restores,
-            links=[await self._link(one) for one in body.links],
-            pendings=[_pending(one) for one in body.pendings],
-            decisions=[_decision(one) for one in body.pending_decisions],
-            standards=[_standard(one) for one in body.namespace_meta],
-            cleared=body.namespace_meta_clears,
+            deletions=body.deletions or (),
+            archives=body.archives or (),
+            restores=body.restores or (),
+            links=[await self._link(one) for one in body.links or ()],
+            pendings=[_pending(one) for one in body.pendings or ()],
+            decisions=[_decision(one) for one in body.pending_decisions or ()],
+            standards=[_standard(one) for one in body.namespace_meta or ()],
+            cleared=body.namespace_meta_clears or (),
         )
 
     async def rows(

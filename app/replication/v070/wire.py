@@ -170,21 +170,21 @@ class StandardRow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PushBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a node sends. Unknown keys are ignored, absent lists are empty."""
+    """What a node sends. Unknown keys are ignored; what is absent or null is empty."""
 
     sender_agent_id: str
     memories: list[object]
     sender_clock: object = None
     sender_wall_clock: object = None
-    deletions: list[str] = []
-    archives: list[str] = []
-    restores: list[str] = []
-    links: list[object] = []
-    pendings: list[object] = []
-    pending_decisions: list[object] = []
-    namespace_meta: list[object] = []
-    namespace_meta_clears: list[str] = []
-    dry_run: bool = False
+    deletions: list[str] | None = None
+    archives: list[str] | None = None
+    restores: list[str] | None = None
+    links: list[object] | None = None
+    pendings: list[object] | None = None
+    pending_decisions: list[object] | None = None
+    namespace_meta: list[object] | None = None
+    namespace_meta_clears: list[str] | None = None
+    dry_run: bool | None = None
 
 
 LISTS: Final = (
