@@ -120,7 +120,13 @@ _MAY_LAG: Final = frozenset(
 )
 """What replicas of the store may answer."""
 _ASK_NOBODY: Final = frozenset(
-    {"/metrics", "/api/v1/metrics", "/api/v1/capabilities", "/api/v1/tools/list"}
+    {
+        "/metrics",
+        "/api/v1/metrics",
+        "/api/v1/capabilities",
+        "/api/v1/federation/status",
+        "/api/v1/tools/list",
+    }
 )
 """Routes that answer everybody alike, so they do not look at the header."""
 
