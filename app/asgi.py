@@ -17,6 +17,7 @@ from app.api.identity import Identities
 from app.api.openapi import openapi_config
 from app.api.request import ApiRequest
 from app.api.routes import ROUTES
+from app.api.seen import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,6 +60,7 @@ def create_app(
     if MemoriesController in routes:
         handler = HotStore(handler, app)
         handler = Durable(handler, services.federation, services.idempotency)
+        handler = Seen(handler, services.federation)
     if federation is not None:
         handler = FederationRoutes(handler, federation)
     app.asgi_handler = Gate(handler, options, ids.uuid4()[:8])

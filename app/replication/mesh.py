@@ -240,6 +240,10 @@ class Mesh:
         """
         return await self.copies.wait(origin, seqs, needed)
 
+    async def reached(self, clock: Mapping[str, int]) -> bool:
+        """Wait for these entries as long as a write waits for its copies; whether they are here."""
+        return await self.here.reached(clock, self.options.timeout_seconds)
+
     async def answer(self, method: Method, body: bytes, caller: Caller) -> bytes:
         """Answer a peer. See `Answers.answer` for what it raises."""
         return await self.answers.answer(method, body, caller)

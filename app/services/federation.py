@@ -9,8 +9,9 @@ from app.log.digest import folded
 from app.services.peers import PeerService
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
+    from app.log.cursor import VectorClock
     from app.observability.metrics import Metrics
     from app.replication.durability import Outcome
     from app.replication.mesh import Mesh
@@ -68,6 +69,17 @@ class FederationService:
                 metrics.quorum_failures_total.labels(outcome.reason).inc()
                 metrics.federation_partial_quorum_total.inc()
         return outcome
+
+    async def missing(self, seen: VectorClock) -> Mapping[str, int]:
+        """What of `seen` did not arrive here in time: origin → last number of it that is here.
+
+        Empty without peers: nothing comes from elsewhere, so nothing is worth waiting for.
+        """
+        clock = seen.as_dict()
+        if self.mesh is None or await self.mesh.reached(clock):
+            return {}
+        here = self.mesh.here
+        return {origin: here[origin] for origin, seq in clock.items() if here[origin] < seq}
 
     async def status(self) -> MeshStatus | None:
         """The mesh now; None without peers."""
