@@ -76,7 +76,8 @@ def embedding_state(
     if embedder is None:
         return EmbeddingState()
     ready = worker is None or worker.last_error is None
-    return EmbeddingState(ready, model, embedder.dim, embedder.fingerprint)
+    made = 0 if worker is None else worker.embedded
+    return EmbeddingState(ready, model, embedder.dim, embedder.fingerprint, made)
 
 
 @asynccontextmanager
@@ -138,6 +139,7 @@ async def _running(
     queries = None if embedder is None else QueryThreads(embedder)
     documents = document_executor()
     worker: EmbeddingWorker | None = None
+    backlog: StoreBacklog | None = None
     if embedder is not None:
         backlog = StoreBacklog(store, embedder.fingerprint, clock)
         limits = WorkerLimits(batch=settings.embeddings.backfill_batch)
@@ -167,6 +169,9 @@ async def _running(
                     run_mesh(plan.federation, store, plan.place.local, model, node.services.sync)
                 )
                 node.services.federation.join(node.mesh.mesh, node.mesh.met, node.mesh.trust)
+                if backlog is not None and worker is not None:
+                    backlog.duties = node.mesh.mesh.duties.now
+                    node.mesh.mesh.duties.changed = worker.notify
             async with _working(node, composed.touches):
                 yield node
     finally:

@@ -49,6 +49,9 @@ class Metrics:
         )
         self.memories = self._gauge("memories", "Memories in the live table.")
         self.hnsw_size = self._gauge("hnsw_size", "Vectors in the index.")
+        self.embeddings_made = self._gauge(
+            "embeddings_made", "Vectors that this node made of new texts since its start."
+        )
         self.hnsw_evictions_total = self._counter(
             "hnsw_evictions_total", "Vectors dropped from a full index."
         )
