@@ -283,6 +283,7 @@ class Mesh:
             repaired=replace(self.comparing.counts),
             snapshots=replace(self.snapshots.counts),
             scrubbed=replace(self.scrubbing.counts),
+            fetched=replace(self.vectors.counts),
         )
 
     # -- inside ----------------------------------------------------------------------------

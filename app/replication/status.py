@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from app.replication.receiver import Received
     from app.replication.scrubbing import Scrubbed
     from app.replication.snapshots import Taken
+    from app.replication.vectors import Fetched
     from app.store.protocol import Store
 
 QUARANTINE_COUNTED_MAX = 10_000
@@ -85,6 +86,7 @@ class MeshStatus:
     repaired: Repaired
     snapshots: Taken
     scrubbed: Scrubbed
+    fetched: Fetched
 
 
 async def peer_status(

@@ -69,11 +69,13 @@ class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     received_known: int | None = None
     pulled_entries: int | None = None
     repairs: int | None = None
+    repaired_buckets: int | None = None
     repaired_states: int | None = None
     snapshots: int | None = None
     scrubs: int | None = None
     damaged_rows: int | None = None
     mended_rows: int | None = None
+    fetched_vectors: int | None = None
 
 
 class PeersBody(msgspec.Struct):
@@ -153,11 +155,13 @@ def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusB
     body.received_known = status.received.known
     body.pulled_entries = status.pulled.entries
     body.repairs = status.repaired.repairs
+    body.repaired_buckets = status.repaired.buckets
     body.repaired_states = status.repaired.rows
     body.snapshots = status.snapshots.finished
     body.scrubs = status.scrubbed.scrubs
     body.damaged_rows = status.scrubbed.damaged
     body.mended_rows = status.scrubbed.mended
+    body.fetched_vectors = status.fetched.vectors
     return body
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 UNWELL_EXIT: Final = 1
 _PEER_COLUMNS: Final = ("node", "name", "state", "key", "certificate", "address")
 _DIGITS: Final = 16
-_COLUMNS: Final = ("peer", "state", "behind", "seconds", "clock offset", "detail")
+_COLUMNS: Final = ("peer", "state", "behind", "seconds", "states", "clock offset", "detail")
+_STATES: Final = {True: "equal", False: "differ"}
 
 
 @click.group("federation", cls=Family)
@@ -115,6 +116,15 @@ def _text(reply: Mapping[str, Json]) -> str:
         f"digest {reply.get('digest')}",
     ]
     lines.append(_aligned([_COLUMNS, *(_row(one) for one in _peers(reply))]))
+    if reply.get("repairs"):
+        lines.append(
+            f"repaired by comparing: {reply.get('repaired_states')} states"
+            f" in {reply.get('repaired_buckets')} buckets, {reply.get('repairs')} times"
+        )
+    if reply.get("snapshots"):
+        lines.append(f"snapshots taken: {reply['snapshots']}")
+    if reply.get("damaged_rows"):
+        lines.append(f"damaged rows: {reply['damaged_rows']}, mended: {reply.get('mended_rows')}")
     if reply.get("quarantined"):
         lines.append(f"kept apart: {reply['quarantined']} {reply.get('quarantine_codes')}")
     lacks = reply.get("lacks")
@@ -125,7 +135,7 @@ def _text(reply: Mapping[str, Json]) -> str:
 
 def _row(peer: Mapping[str, Json]) -> tuple[str, ...]:
     offset, seconds = peer.get("clock_offset_ms"), peer.get("lag_seconds")
-    blocked = peer.get("blocked")
+    blocked, equal = peer.get("blocked"), peer.get("digests_equal")
     detail = peer.get("detail") or ", ".join(
         str(one) for one in (blocked.values() if isinstance(blocked, dict) else ())
     )
@@ -134,6 +144,7 @@ def _row(peer: Mapping[str, Json]) -> tuple[str, ...]:
         str(peer.get("state")),
         str(peer.get("lag_entries")),
         "" if not isinstance(seconds, int | float) else f"{seconds:.1f}",
+        "" if equal is None else _STATES[bool(equal)],
         "" if offset is None else f"{offset} ms",
         str(detail),
     )
