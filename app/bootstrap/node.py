@@ -115,6 +115,7 @@ def _open(
         dim=0 if embedder is None else embedder.dim,
         index_texts=settings.storage.near_duplicate != "off",
         new_epoch=plan.new_epoch,
+        max_offset_ms=settings.federation.max_clock_offset_ms,
     )
     sources = Sources(SystemClock(), SystemRandomness(), SystemDisk())
     serving = plan.role == SERVE

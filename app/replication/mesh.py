@@ -263,6 +263,7 @@ class Mesh:
             nodes=self.nodes,
             needed=self.default_needed,
             clock=dict(self.here.clock),
+            max_offset_ms=self.options.max_offset_ms,
             peers=[
                 await peer_status(
                     lane, self.here, store, self.comparing.of(lane.url), now=now, now_ms=now_ms

@@ -49,7 +49,7 @@ class MeshOptions:
     life_seconds: float = LIFE_SECONDS
     """How often an idle lane says that it lives."""
     max_offset_ms: int = MAX_OFFSET_MS
-    """A peer's clock further away than this is alarmed."""
+    """A peer's clock further away than this is alarmed; the store keeps later entries apart."""
     horizon_seconds: float = HORIZON_SECONDS
     """How long the log is kept for a silent member."""
     takeover_seconds: float = TAKEOVER_SECONDS

@@ -72,6 +72,7 @@ class MeshStatus:
     nodes: int
     needed: int
     clock: Mapping[str, int]
+    max_offset_ms: int
     peers: Sequence[PeerStatus]
     lacks: Sequence[OriginLag]
     """What peers have and this node does not; seconds since that was noticed."""

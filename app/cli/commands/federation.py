@@ -29,7 +29,11 @@ def federation() -> None:
 
 
 @verb("status")
-@click.option("--check", is_flag=True, help="Exit code 1 if a peer is down, behind or blocked.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Exit code 1 if a peer is down, behind, blocked, or its clock off.",
+)
 def status(session: Session, check: bool) -> int:
     """Peers, how far each is behind, and whether something is kept apart."""
     with connect(session) as node:
@@ -102,7 +106,8 @@ def _peers(reply: Mapping[str, Json]) -> list[dict[str, Json]]:
 
 def _is_well(reply: Mapping[str, Json]) -> bool:
     return not reply.get("quarantined") and all(
-        one["state"] in {"up", "same_store"} and not one["lag_entries"] and not one["blocked"]
+        one["state"] in {"up", "same_store"}
+        and not (one["lag_entries"] or one["blocked"] or one["clock_is_off"])
         for one in _peers(reply)
     )
 
@@ -116,6 +121,9 @@ def _text(reply: Mapping[str, Json]) -> str:
         f"digest {reply.get('digest')}",
     ]
     lines.append(_aligned([_COLUMNS, *(_row(one) for one in _peers(reply))]))
+    if off := [_name(one) for one in _peers(reply) if one.get("clock_is_off")]:
+        far = f"further away than {reply.get('max_clock_offset_ms')} ms"
+        lines.append(f"clocks {far}: {', '.join(off)}; what is written there ahead of time waits")
     if reply.get("repairs"):
         lines.append(
             f"repaired by comparing: {reply.get('repaired_states')} states"
@@ -133,6 +141,10 @@ def _text(reply: Mapping[str, Json]) -> str:
     return "\n".join(lines)
 
 
+def _name(peer: Mapping[str, Json]) -> str:
+    return str(peer.get("identity") or peer.get("url"))
+
+
 def _row(peer: Mapping[str, Json]) -> tuple[str, ...]:
     offset, seconds = peer.get("clock_offset_ms"), peer.get("lag_seconds")
     blocked, equal = peer.get("blocked"), peer.get("digests_equal")
@@ -140,7 +152,7 @@ def _row(peer: Mapping[str, Json]) -> tuple[str, ...]:
         str(one) for one in (blocked.values() if isinstance(blocked, dict) else ())
     )
     return (
-        str(peer.get("identity") or peer.get("url")),
+        _name(peer),
         str(peer.get("state")),
         str(peer.get("lag_entries")),
         "" if not isinstance(seconds, int | float) else f"{seconds:.1f}",

@@ -167,7 +167,7 @@ class Federation(Section):
     max_clock_offset_ms: Annotated[
         Positive,
         Key(
-            "A peer's clock further away than this is alarmed.",
+            "A peer's clock further away than this is alarmed; entries from later wait apart.",
             unit="milliseconds",
             env=("AI_MEMORY_MAX_CLOCK_OFFSET_MS",),
             flag="serve --max-clock-offset-ms",

@@ -238,7 +238,11 @@ class Node:
             shutil.copy(empty_store(), self.path)
         self._store = SqliteStore.open(
             SqliteOptions(
-                FileOptions(self.path, synchronous="OFF"), model=self.model, dim=4, inline=True
+                FileOptions(self.path, synchronous="OFF"),
+                model=self.model,
+                dim=4,
+                inline=True,
+                max_offset_ms=self.options.max_offset_ms,
             ),
             Sources(self.clock, self.chance, NoDisk()),
         )

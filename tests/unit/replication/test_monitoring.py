@@ -6,7 +6,7 @@ from typing import cast
 
 import msgspec
 
-from app.api.controllers.federation import FederationController
+from app.api.controllers.federation import FederationController, FederationStatusBody
 from app.cli.commands.federation import _text
 from app.observability.metrics import Metrics
 from app.services.bundle import Services
@@ -32,10 +32,13 @@ class Surface:
         values = (one.rsplit(" ", 1) for one in lines if not one.startswith("#"))
         return {name.removeprefix("ai_memory_"): float(value) for name, value in values}
 
-    async def text(self) -> str:
+    async def body(self) -> FederationStatusBody:
         services = cast("Services", SimpleNamespace(federation=self._service))
-        body = await FederationController.status.fn(None, services)
-        return _text(msgspec.to_builtins(body))
+        found: FederationStatusBody = await FederationController.status.fn(None, services)
+        return found
+
+    async def text(self) -> str:
+        return _text(msgspec.to_builtins(await self.body()))
 
 
 @virtual
@@ -88,3 +91,16 @@ async def test_what_is_kept_apart_is_counted_by_its_reason(cluster: Cluster):
     assert series["quarantine_depth"] == 1
     assert series['quarantine_entries{code="future_stamp"}'] == 1
     assert "kept apart: 1 {'future_stamp': 1}" in await surface.text()
+
+
+@virtual
+async def test_a_clock_beyond_what_is_tolerated_is_named(cluster: Cluster):
+    a = cluster.add("a", ["b"], max_offset_ms=5_000)
+    b = cluster.add("b", ["a"], max_offset_ms=20_000)
+    for node in (a, b):
+        await node.start()
+    a.clock.skew = hours(10 / 3600)
+    await settle(6)
+    assert "clocks further away than 5000 ms: host:b;" in await Surface(a).text()
+    assert "clocks further away" not in await Surface(b).text()
+    assert [one.clock_is_off for one in (await Surface(b).body()).peers or ()] == [False]
