@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from litestar.types import ControllerRouterHandler
 
-    from app.api.federation import Federation
+    from app.api.federation import Door
     from app.api.options import ApiOptions
     from app.domain.sources import IdSource
     from app.services.bundle import Services
@@ -36,7 +36,7 @@ def create_app(
     ids: IdSource,
     lifespan: Sequence[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
     routes: Sequence[ControllerRouterHandler] = ROUTES,
-    federation: Federation | None = None,
+    federation: Door | None = None,
 ) -> Litestar:
     """The application over given services; with `federation` it answers peers, too.
 
