@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from litestar.types import ASGIApp, ControllerRouterHandler
 
-    from app.api.federation import Federation
+    from app.api.federation import Door
     from app.api.options import ApiOptions
     from app.domain.sources import IdSource
     from app.services.bundle import Services
@@ -34,7 +34,7 @@ def create_app(
     options: ApiOptions,
     ids: IdSource,
     routes: Sequence[ControllerRouterHandler] = ROUTES,
-    federation: Federation | None = None,
+    federation: Door | None = None,
 ) -> Litestar:
     """The application over given services; with `federation` it answers peers, too."""
     app = routed(options.version, routes)

@@ -220,6 +220,7 @@ class Lane:
         hello = await self.line.ask(Method.HELLO, mine, Hello)
         parts.introductions.check_answer(hello)
         peer.introduced(hello)
+        parts.gossip.introduced(hello.node_id, hello.model)
         self._budget = parts.options.batch_bytes
         self._told, self._sent_at = told, asyncio.get_running_loop().time()
         self.sent.clear()

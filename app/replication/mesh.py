@@ -14,6 +14,7 @@ from app.replication.answers import AnswerParts, Answers
 from app.replication.comparing import Comparing
 from app.replication.copies import Copies
 from app.replication.durability import PeerOutcome
+from app.replication.embedding import EmbeddingDuties
 from app.replication.gossip import Gossip
 from app.replication.guard import OriginGuard
 from app.replication.hello import Introductions, Speaker
@@ -34,6 +35,7 @@ from app.replication.status import (
     lack_status,
     peer_status,
 )
+from app.replication.vectors import VectorFetching
 from app.replication.waiting import Bell
 
 if TYPE_CHECKING:
@@ -138,6 +140,7 @@ class Mesh:
         )
         self.snapshots = Snapshots(store, self.here, self.puller, parts.scopes, self.lanes)
         self.scrubbing = Scrubbing(store, self.here, parts.scopes, self.lanes)
+        self.duties, self.vectors = self._make_embedding()
         self._stale = Bell()
         self._tasks: list[asyncio.Task[None]] = []
         self._lane_tasks: dict[str, asyncio.Task[None]] = {}
@@ -163,6 +166,8 @@ class Mesh:
         self._run("mesh-scrub", self.scrubbing.run())
         for transport in self._parts.transports:
             self._add(transport)
+        self._run("mesh-duties", self.duties.run())
+        self._run("mesh-vectors", self.vectors.run())
 
     async def first_contact(self, seconds: float = FIRST_CONTACT_SECONDS) -> None:
         """Wait until every peer was tried once; a refused connection ends its part at once.
@@ -262,6 +267,7 @@ class Mesh:
             nodes=self.nodes,
             needed=self.default_needed,
             clock=dict(self.here.clock),
+            max_offset_ms=self.options.max_offset_ms,
             peers=[
                 await peer_status(
                     lane, self.here, store, self.comparing.of(lane.url), now=now, now_ms=now_ms
@@ -282,9 +288,25 @@ class Mesh:
             repaired=replace(self.comparing.counts),
             snapshots=replace(self.snapshots.counts),
             scrubbed=replace(self.scrubbing.counts),
+            fetched=replace(self.vectors.counts),
         )
 
     # -- inside ----------------------------------------------------------------------------
+
+    def _make_embedding(self) -> tuple[EmbeddingDuties, VectorFetching]:
+        parts, model = self._parts, self._parts.speaker.model
+        duties = EmbeddingDuties(
+            model,
+            parts.options.takeover_seconds,
+            parts.store,
+            self.here,
+            self.gossip,
+            parts.scopes,
+            self.lanes,
+        )
+        return duties, VectorFetching(
+            model, duties, parts.store, self.here, parts.scopes, self.lanes
+        )
 
     def _add(self, transport: Transport) -> None:
         lane = Lane(transport, self._lane_parts)

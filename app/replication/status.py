@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from app.replication.receiver import Received
     from app.replication.scrubbing import Scrubbed
     from app.replication.snapshots import Taken
+    from app.replication.vectors import Fetched
     from app.store.protocol import Store
 
 QUARANTINE_COUNTED_MAX = 10_000
@@ -71,6 +72,7 @@ class MeshStatus:
     nodes: int
     needed: int
     clock: Mapping[str, int]
+    max_offset_ms: int
     peers: Sequence[PeerStatus]
     lacks: Sequence[OriginLag]
     """What peers have and this node does not; seconds since that was noticed."""
@@ -85,6 +87,7 @@ class MeshStatus:
     repaired: Repaired
     snapshots: Taken
     scrubbed: Scrubbed
+    fetched: Fetched
 
 
 async def peer_status(

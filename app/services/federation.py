@@ -104,9 +104,25 @@ class FederationService:
             )
             if peer.clock_offset_ms is not None:
                 metrics.clock_offset_seconds.labels(name).set(peer.clock_offset_ms / 1000)
+            metrics.digest_mismatch.labels(name).set(peer.digests_equal is False)
             metrics.pushes.labels(name).set(peer.pushed.batches)
             metrics.pushed_entries.labels(name).set(peer.pushed.entries)
         metrics.replication_missing_entries.set(sum(lag.entries for lag in status.lacks))
         metrics.quarantine_depth.set(status.quarantined)
         metrics.received_entries.set(status.received.entries)
         metrics.known_entries.set(status.received.known)
+        metrics.quarantine_entries.clear()
+        for code, count in status.quarantine_codes.items():
+            metrics.quarantine_entries.labels(code).set(count)
+        repaired, taken = status.repaired, status.snapshots
+        for total, count in (
+            (metrics.repairs, repaired.repairs),
+            (metrics.repaired_buckets, repaired.buckets),
+            (metrics.repaired_rows, repaired.rows),
+            (metrics.snapshots, taken.finished),
+            (metrics.snapshot_pages, taken.pages),
+            (metrics.snapshot_rows, taken.states),
+            (metrics.snapshot_failures, taken.failures),
+            (metrics.fetched_vectors, status.fetched.vectors),
+        ):
+            total.reach(count)

@@ -1,6 +1,7 @@
 """Nothing is missed, whoever was away: weaknesses W1 to W20 of the original."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -97,6 +98,32 @@ async def test_w5_whoever_edits_what_he_has_seen_wins_though_his_clock_is_behind
     lost = await a.store.log_run(b.store.identity.origin, 0, 100_000)
     assert lost is not None
     assert len(lost.entries) == 1
+
+
+@virtual
+async def test_how_far_ahead_an_entry_may_be_is_the_operators_to_say(cluster: Cluster):
+    a = cluster.add("a", ["b", "c"])
+    b = cluster.add("b", ["a", "c"], max_offset_ms=5_000)
+    c = cluster.add("c", ["a", "b"], max_offset_ms=300_000)
+    for node in (a, b, c):
+        await node.start()
+    a.clock.skew = hours(1 / 30)  # two minutes
+    await a.write()
+    a.clock.skew = hours(0)
+    await cluster.meet()
+    assert await c.shown("a-1") is not None
+    assert await b.shown("a-1") is None
+    # Tolerating less from now on makes it wait longer, not for good.
+    await b.stop()
+    b.options = replace(b.options, max_offset_ms=1_000)
+    await b.start()
+    (waiting,) = await b.store.quarantined(9)
+    await settle(115)
+    assert await b.store.retry_quarantine() == 0
+    await settle(5)
+    assert await b.store.retry_quarantine() == 1
+    assert await b.shown("a-1") is not None
+    assert waiting.code == "future_stamp"
 
 
 @virtual
