@@ -16,6 +16,8 @@ TIMEOUT_SECONDS: Final = 2.0
 CATCHUP_SECONDS: Final = 30.0
 LIFE_SECONDS: Final = 5.0
 HORIZON_SECONDS: Final = 7 * 86_400.0
+MEMBERS_SECONDS: Final = 60.0
+HOUSEKEEPING_SECONDS: Final = 3_600.0
 
 
 class MeshOptionsError(ValueError):
@@ -50,7 +52,11 @@ class MeshOptions:
     max_offset_ms: int = MAX_OFFSET_MS
     """A peer's clock further away than this is alarmed."""
     horizon_seconds: float = HORIZON_SECONDS
-    """How long the log is kept for a silent member."""
+    """How long the log is kept for a silent member, who is expired then."""
+    members_seconds: float = MEMBERS_SECONDS
+    """How often a node looks whether it, or somebody silent, has to be declared anew."""
+    housekeeping_seconds: float = HOUSEKEEPING_SECONDS
+    """How often the log is truncated and tombstones are dropped."""
 
     def __post_init__(self) -> None:
         if len(set(self.peers)) != len(self.peers):
