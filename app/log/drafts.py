@@ -211,3 +211,9 @@ def standard_clear(namespace: str, standard_id: str, actor: str) -> Draft:
 def store_write(memory: Memory) -> dict[str, Value]:
     """A whole new memory inside another entry's payload."""
     return _write(memory.id, registers(memory))
+
+
+def member(node_id: str, membership: str, detail: dict[str, Value], actor: str) -> Draft:
+    """A node's membership: `joined`, `left` or `expired`."""
+    payload: dict[str, Value] = {"node_id": node_id, "state": membership, "detail": detail}
+    return Draft("member", actor, (node_id,), payload)

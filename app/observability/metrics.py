@@ -169,6 +169,12 @@ class Metrics:
         self.received_entries = self._gauge(
             "federation_received_entries", "Entries that peers sent."
         )
+        self.members = self._gauge(
+            "federation_members", "Nodes that belong, or belonged, to the fleet.", "state"
+        )
+        self.truncated_entries = self._gauge(
+            "federation_truncated_entries", "Entries of the log that were forgotten."
+        )
         self.known_entries = self._gauge(
             "federation_known_entries", "Entries that peers sent although they were here."
         )

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from app.replication.comparing import Compared, Repaired
     from app.replication.here import Here
     from app.replication.lane import Lane, Pushed
+    from app.replication.membership import MemberStatus
     from app.replication.puller import Lack, Pulled
     from app.replication.receiver import Received
     from app.replication.scrubbing import Scrubbed
     from app.replication.snapshots import Taken
+    from app.replication.truncating import Truncated
     from app.replication.vectors import Fetched
     from app.store.protocol import Store
 
@@ -88,6 +90,10 @@ class MeshStatus:
     snapshots: Taken
     scrubbed: Scrubbed
     fetched: Fetched
+    members: Sequence[MemberStatus]
+    warnings: Sequence[str]
+    """Where the list of peers and the membership differ."""
+    log_truncated: Truncated
 
 
 async def peer_status(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
+from app.domain.errors import FeatureMissingError
 from app.log.digest import folded
+from app.log.kinds.member import MEMBERSHIPS
 from app.services.peers import PeerService
 
 if TYPE_CHECKING:
@@ -17,7 +20,15 @@ if TYPE_CHECKING:
     from app.replication.mesh import Mesh
     from app.replication.pins import PeerTrust
     from app.replication.status import MeshStatus
+    from app.services.caller import Caller
     from app.store.protocol import Store
+
+
+LEAVING_MEANS: Final = (
+    "Its peers keep nothing for this node any more and it sends and takes nothing. It keeps its"
+    " memories and serves them, and its writes wait for nobody. Take away --quorum-peers before the"
+    " next start: with peers it joins again."
+)
 
 
 class FederationService:
@@ -85,6 +96,20 @@ class FederationService:
         """The mesh now; None without peers."""
         return None if self.mesh is None else await self.mesh.status()
 
+    async def leave(self, caller: Caller) -> Mesh:
+        """Leave the fleet; see `Mesh.leave`.
+
+        Raises:
+            AdminRequiredError: the caller is no admin.
+            FeatureMissingError: this node is none of a mesh.
+            StoreUnavailableError: nothing was left.
+        """
+        caller.require_admin()
+        if self.mesh is None:
+            raise FeatureMissingError("this node is none of a mesh, or is not running")
+        await self.mesh.leave()
+        return self.mesh
+
     async def digest(self) -> bytes:
         """One digest of all states: equal on nodes that hold the same."""
         return folded(await self._store.digests())
@@ -108,6 +133,10 @@ class FederationService:
             metrics.pushes.labels(name).set(peer.pushed.batches)
             metrics.pushed_entries.labels(name).set(peer.pushed.entries)
         metrics.replication_missing_entries.set(sum(lag.entries for lag in status.lacks))
+        states = Counter(one.state for one in status.members)
+        for state in sorted(MEMBERSHIPS):
+            metrics.members.labels(state).set(states[state])
+        metrics.truncated_entries.set(status.log_truncated.entries)
         metrics.quarantine_depth.set(status.quarantined)
         metrics.received_entries.set(status.received.entries)
         metrics.known_entries.set(status.received.known)

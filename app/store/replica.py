@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from app.domain.errors import AiMemoryError
+from app.log.hlc import HLC_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -295,12 +296,20 @@ class Replica(ABC):
         """How many wait."""
 
     @abstractmethod
-    async def truncate_log(self, floors: Mapping[str, int]) -> int:
+    async def truncate_log(self, floors: Mapping[str, int], before: int = HLC_MAX) -> int:
         """Forget entries up to a number of each origin; how many went. Heads stay.
+
+        Args:
+            floors: origin → the last number that may go.
+            before: only entries stamped earlier go.
 
         Raises:
             StoreUnavailableError: some may have gone; asking again goes on.
         """
+
+    @abstractmethod
+    async def followed(self) -> Mapping[str, int]:
+        """Origin → how far what follows the log in this store has come; others are not followed."""
 
     # -- states ----------------------------------------------------------------------------
 

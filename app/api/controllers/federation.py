@@ -10,6 +10,7 @@ from litestar.params import JSONBody
 from app.replication.status import MeshStatus, OriginLag, PeerStatus
 from app.services.bundle import Services
 from app.services.caller import Caller
+from app.services.federation import LEAVING_MEANS
 from app.services.peers import KnownPeer
 
 
@@ -48,6 +49,17 @@ class PeerBody(msgspec.Struct):
     compared_seconds_ago: float | None
 
 
+class MemberBody(msgspec.Struct):
+    """A node that belongs, or belonged, to the fleet: `joined`, `left` or `expired`."""
+
+    node_id: str
+    state: str
+    since: str
+    identity: str | None
+    is_self: bool
+    silent_seconds: float | None
+
+
 class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     """This node's part of the mesh; without peers there is little to say."""
 
@@ -78,6 +90,9 @@ class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     damaged_rows: int | None = None
     mended_rows: int | None = None
     fetched_vectors: int | None = None
+    members: list[MemberBody] | None = None
+    warnings: list[str] | None = None
+    log_truncated_entries: int | None = None
 
 
 class PeersBody(msgspec.Struct):
@@ -85,6 +100,15 @@ class PeersBody(msgspec.Struct):
 
     peers: list[KnownPeer]
     count: int
+
+
+class LeftBody(msgspec.Struct):
+    """What became of this node's membership, and what that means."""
+
+    node_id: str
+    identity: str
+    state: str
+    message: str
 
 
 class PeerChoice(msgspec.Struct):
@@ -140,6 +164,14 @@ class FederationController(Controller):
         """The node's next hello counts as its first (admins)."""
         return services.federation.peers.forget(caller, data.peer)
 
+    @post("/leave", status_code=200, summary="Leave the fleet")
+    async def leave(
+        self, services: NamedDependency[Services], caller: NamedDependency[Caller]
+    ) -> LeftBody:
+        """Peers wait for this node no longer; it talks to none until it is restarted (admins)."""
+        mesh = await services.federation.leave(caller)
+        return LeftBody(mesh.here.node_id, mesh.options.identity, "left", LEAVING_MEANS)
+
 
 def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusBody:
     body.node_id = status.node_id
@@ -165,6 +197,19 @@ def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusB
     body.damaged_rows = status.scrubbed.damaged
     body.mended_rows = status.scrubbed.mended
     body.fetched_vectors = status.fetched.vectors
+    body.members = [
+        MemberBody(
+            one.node_id,
+            one.state,
+            one.since,
+            one.identity,
+            one.is_self,
+            one.silent_seconds,
+        )
+        for one in status.members
+    ]
+    body.warnings = list(status.warnings)
+    body.log_truncated_entries = status.log_truncated.entries
     return body
 
 

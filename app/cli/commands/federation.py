@@ -71,6 +71,17 @@ def forget(session: Session, peer: str) -> None:
     _decide(session, "forget", peer)
 
 
+@verb("leave")
+def leave(session: Session) -> None:
+    """Leave the fleet: peers keep nothing for this node any more, and it talks to none.
+
+    It keeps its memories and goes on serving. Started again with peers it joins again.
+    """
+    with connect(session) as node:
+        reply = node.call("POST", "/federation/leave", body={}).body
+    emit(session, reply, f"{reply.get('state')}: {reply.get('node_id')}\n{reply.get('message')}")
+
+
 def _decide(session: Session, what: str, peer: str) -> None:
     with connect(session) as node:
         reply = node.call("POST", f"/federation/{what}", body={"peer": peer}).body
@@ -105,7 +116,7 @@ def _peers(reply: Mapping[str, Json]) -> list[dict[str, Json]]:
 
 
 def _is_well(reply: Mapping[str, Json]) -> bool:
-    return not reply.get("quarantined") and all(
+    return not (reply.get("quarantined") or reply.get("warnings")) and all(
         one["state"] in {"up", "same_store"}
         and not (one["lag_entries"] or one["blocked"] or one["clock_is_off"])
         for one in _peers(reply)
@@ -138,11 +149,22 @@ def _text(reply: Mapping[str, Json]) -> str:
     lacks = reply.get("lacks")
     if isinstance(lacks, list) and lacks:
         lines.append(f"this node lacks entries of {len(lacks)} origins and is fetching them")
+    lines.extend(f"member {_member(one)}" for one in rows_of(reply.get("members")))
+    warnings = reply.get("warnings")
+    lines.extend(f"warning: {one}" for one in (warnings if isinstance(warnings, list) else ()))
     return "\n".join(lines)
 
 
 def _name(peer: Mapping[str, Json]) -> str:
     return str(peer.get("identity") or peer.get("url"))
+
+
+def _member(member: Mapping[str, Json]) -> str:
+    name, silent = member.get("identity") or member.get("node_id"), member.get("silent_seconds")
+    said = f"{name} ({member.get('node_id')}): {member.get('state')} since {member.get('since')}"
+    if member.get("is_self"):
+        return f"{said}, this node"
+    return f"{said}, heard of {silent:.0f} s ago" if isinstance(silent, int | float) else said
 
 
 def _row(peer: Mapping[str, Json]) -> tuple[str, ...]:
@@ -162,5 +184,5 @@ def _row(peer: Mapping[str, Json]) -> tuple[str, ...]:
     )
 
 
-for _command in (status, peers, accept, forget):
+for _command in (status, peers, accept, forget, leave):
     federation.add_command(_command)

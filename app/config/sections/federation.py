@@ -178,7 +178,7 @@ class Federation(Section):
     log_retention_hours: Annotated[
         Positive,
         Key(
-            "How long the log is kept for a member that is silent.",
+            "How long the log is kept for a member that is silent, before it is expired.",
             unit="hours",
             env=("AI_MEMORY_LOG_RETENTION_HOURS",),
             flag="serve --log-retention-hours",

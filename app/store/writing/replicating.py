@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from typing_extensions import override
 
+from app.log.hlc import HLC_MAX
 from app.log.projection import Snapshot, snapshot
 from app.log.state import EntityKey
 from app.store.protocol import NO_VETOES
@@ -168,14 +169,19 @@ class ReplicatingStore(SubmittingStore):
         return cast("str", origin)
 
     @override
-    async def truncate_log(self, floors: Mapping[str, int]) -> int:
+    async def truncate_log(self, floors: Mapping[str, int], before: int = HLC_MAX) -> int:
         """Forget entries, in steps that let other writes in between."""
         forgotten = 0
         while step := cast(
-            "int", await self._submissions.run(lambda done: TruncateJob(floors, done))
+            "int", await self._submissions.run(lambda done: TruncateJob(floors, done, before))
         ):
             forgotten += step
         return forgotten
+
+    @override
+    async def followed(self) -> Mapping[str, int]:
+        """What is made from the log is made in the transaction that appends to it."""
+        return {}
 
     @override
     async def join_states(
