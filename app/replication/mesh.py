@@ -144,6 +144,7 @@ class Mesh:
         self.comparing = Comparing(
             parts.options.catchup_seconds, store, self.here, parts.scopes, self.lanes
         )
+        self.receiver.holed = self.comparing.holed
         self.snapshots = Snapshots(store, self.here, self.puller, parts.scopes, self.lanes)
         self.scrubbing = Scrubbing(store, self.here, parts.scopes, self.lanes)
         self.duties, self.vectors = self._make_embedding()
