@@ -62,7 +62,7 @@ def furnish(
     services: Services,
     options: ApiOptions,
     ids: IdSource,
-    federation: Federation | None = None,
+    federation: Door | None = None,
 ) -> None:
     """Let an application answer for these services, and no longer for others.
 

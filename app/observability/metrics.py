@@ -99,6 +99,7 @@ class Metrics:
             "federation_push_dlq_quarantined_total", "Pushes that a peer refuses for good."
         )
         self._add_replication()
+        self._add_repairs()
         self.auto_export_spawn_failed_total = self._counter(
             "auto_export_spawn_failed_total", "Exports of reflections that failed."
         )
@@ -136,6 +137,25 @@ class Metrics:
         self.quarantine_entries = self._gauge(
             "quarantine_entries", "The same by the reason why; of the first 10,000.", "code"
         )
+        self.pushes = self._gauge("federation_pushes", "Batches sent to a peer.", "peer")
+        self.pushed_entries = self._gauge(
+            "federation_pushed_entries", "Entries sent to a peer.", "peer"
+        )
+        self.received_entries = self._gauge(
+            "federation_received_entries", "Entries that peers sent."
+        )
+        self.members = self._gauge(
+            "federation_members", "Nodes that belong, or belonged, to the fleet.", "state"
+        )
+        self.truncated_entries = self._gauge(
+            "federation_truncated_entries", "Entries of the log that were forgotten."
+        )
+        self.known_entries = self._gauge(
+            "federation_known_entries", "Entries that peers sent although they were here."
+        )
+
+    def _add_repairs(self) -> None:
+        """What comparisons with peers found and mended; v0.7.0 made none."""
         self.digest_mismatch = self._gauge(
             "digest_mismatch",
             "1 for a peer whose states differ though it has the same log.",
@@ -161,22 +181,6 @@ class Metrics:
         self.fetched_vectors = self._total(
             "replication_fetched_vectors",
             "Vectors asked of peers because their entries did not come.",
-        )
-        self.pushes = self._gauge("federation_pushes", "Batches sent to a peer.", "peer")
-        self.pushed_entries = self._gauge(
-            "federation_pushed_entries", "Entries sent to a peer.", "peer"
-        )
-        self.received_entries = self._gauge(
-            "federation_received_entries", "Entries that peers sent."
-        )
-        self.members = self._gauge(
-            "federation_members", "Nodes that belong, or belonged, to the fleet.", "state"
-        )
-        self.truncated_entries = self._gauge(
-            "federation_truncated_entries", "Entries of the log that were forgotten."
-        )
-        self.known_entries = self._gauge(
-            "federation_known_entries", "Entries that peers sent although they were here."
         )
 
     def index_evictions(self) -> int:

@@ -90,7 +90,7 @@ class Gossip:
 
     def callers_since(self, instant: float) -> Sequence[str]:
         """The nodes that called us after a moment."""
-        return [node_id for node_id, at in self._called_at.items() if at >= instant]
+        return [node_id for node_id, at in self.called_at.items() if at >= instant]
 
     def relies(self, node_id: str, origin: str, now: float) -> None:
         """A node fetched another one's entries from us."""

@@ -121,7 +121,7 @@ async def test_how_far_ahead_an_entry_may_be_is_the_operators_to_say(cluster: Cl
     await settle(115)
     assert await b.store.retry_quarantine() == 0
     await settle(5)
-    assert await b.store.retry_quarantine() == 1
+    assert await b.store.retry_quarantine() >= 1  # with what else a has written since
     assert await b.shown("a-1") is not None
     assert waiting.code == "future_stamp"
 
