@@ -234,8 +234,8 @@ class Lane:
         parts.gossip.told(hello.cursors)
         self._heard(hello.clock)
         parts.copies.settle(parts.quorum.found(self.url, hello.store_id))
+        self._turn(Reach.UP)  # before its marks: what it lost it may get again
         parts.copies.settle(parts.quorum.acked(self.url, self._marks()))
-        self._turn(Reach.UP)
         self.tried.set()
 
     def _marks(self) -> list[tuple[str, int]]:
