@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from app.log.hlc import MAX_OFFSET_MS, pack
-from app.log.projection import life_of
 from app.log.registers import Written
 from app.log.state import DELETED, PURGED, EntityKey
 
 if TYPE_CHECKING:
+    from app.log.canonical import Value
     from app.log.registers import Cells
 
 FLOOR: Final = EntityKey("floor", "tombstones")
@@ -35,7 +35,11 @@ def latest_stamp(cells: Cells) -> int:
 
 def is_forgotten(cells: Cells, below: int) -> bool:
     """Whether a memory is dead and says nothing that is not older than the floor."""
-    return life_of(cells) in _DEAD and latest_stamp(cells) < below
+    life = cells.get("life")
+    if not isinstance(life, Written):
+        return False
+    word = cast("list[Value]", life.value)[1]
+    return word in _DEAD and latest_stamp(cells) < below
 
 
 def makes(cells: Cells) -> bool:
