@@ -380,6 +380,26 @@ class Replica(ABC):
             StoreUnavailableError: nothing was changed.
         """
 
+    # -- forgetting the dead ---------------------------------------------------------------
+
+    @abstractmethod
+    async def tombstone_floor(self) -> int:
+        """The clock below which the dead are forgotten; 0 before anything was."""
+
+    @abstractmethod
+    async def oldest_tombstones(self, below: int, limit: int) -> Sequence[int]:
+        """The clocks of the oldest deaths before `below`, in order, at most so many."""
+
+    @abstractmethod
+    async def drop_states(self, rows: Sequence[StateRow]) -> int:
+        """Take away memories that still are as given here, and all that shows them; how many.
+
+        No entry is appended: only for states that every other node has forgotten.
+
+        Raises:
+            StoreUnavailableError: nothing was changed.
+        """
+
     # -- members ---------------------------------------------------------------------------
 
     @abstractmethod
