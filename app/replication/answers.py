@@ -100,6 +100,8 @@ class Answers:
             Method.APPEND: self._append,
             Method.LOG: self._log,
         }
+        self.is_closed = False
+        """Whether this node has left the fleet and answers nobody."""
 
     def add(self, method: Method, handler: Handler) -> None:
         """Answer one more method."""
@@ -114,6 +116,8 @@ class Answers:
             UnknownMethodError: nobody answers it.
             AiMemoryError: the store cannot answer now.
         """
+        if self.is_closed:
+            raise UntrustedPeerError("left", "this node has left the fleet")
         if method is Method.HELLO:
             return encode_message(await self._hello(body, caller))
         handler = self._handlers.get(method)
@@ -133,6 +137,7 @@ class Answers:
                 raise UntrustedPeerError("identity_refused", flaw or "this is this node's own id")
             parts.trust.admit(caller, hello.node_id, hello.public_key, hello.identity)
             parts.gossip.called(hello.node_id, asyncio.get_running_loop().time())
+            parts.gossip.introduced(hello.node_id, hello.model)
             parts.gossip.told(hello.cursors)
             await parts.guard.compare(hello.clock)
             parts.heard(hello.node_id, hello.clock)

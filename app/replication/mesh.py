@@ -14,11 +14,14 @@ from app.replication.answers import AnswerParts, Answers
 from app.replication.comparing import Comparing
 from app.replication.copies import Copies
 from app.replication.durability import PeerOutcome
+from app.replication.embedding import EmbeddingDuties
+from app.replication.forgetting import Forgetting
 from app.replication.gossip import Gossip
 from app.replication.guard import OriginGuard
 from app.replication.hello import Introductions, Speaker
 from app.replication.here import Here
 from app.replication.lane import Lane, LaneParts
+from app.replication.membership import Membership, MembershipParts
 from app.replication.messages import Method
 from app.replication.outbox import Outbox
 from app.replication.puller import Puller
@@ -34,6 +37,8 @@ from app.replication.status import (
     lack_status,
     peer_status,
 )
+from app.replication.truncating import Truncating
+from app.replication.vectors import VectorFetching
 from app.replication.waiting import Bell
 
 if TYPE_CHECKING:
@@ -87,7 +92,7 @@ class Mesh:
         self.here = Here(store)
         self.quorum = Quorum(store.store_id)
         self.copies = Copies(self.quorum, parts.options.timeout_seconds, self._describe)
-        self.gossip = Gossip()
+        self.gossip = Gossip(self._latest_ms)
         self.guard = OriginGuard(store, self.here)
         self.outbox = Outbox(store, self.here, parts.key)
         self.receiver = Receiver(store, self.here, parts.trust, parts.key, parts.scopes)
@@ -116,6 +121,13 @@ class Mesh:
             is_muted=self._is_muted,
             old=parts.old,
         )
+        self.membership = self._make_membership()
+        self.truncating = Truncating(
+            parts.options, store, self.gossip, self.membership, parts.clock
+        )
+        self.forgetting = Forgetting(
+            parts.options, store, self.here, self.gossip, self.membership, parts.clock
+        )
         self.answers = Answers(
             AnswerParts(
                 store=store,
@@ -136,8 +148,10 @@ class Mesh:
         self.comparing = Comparing(
             parts.options.catchup_seconds, store, self.here, parts.scopes, self.lanes
         )
+        self.receiver.holed = self.comparing.holed
         self.snapshots = Snapshots(store, self.here, self.puller, parts.scopes, self.lanes)
         self.scrubbing = Scrubbing(store, self.here, parts.scopes, self.lanes)
+        self.duties, self.vectors = self._make_embedding()
         self._stale = Bell()
         self._tasks: list[asyncio.Task[None]] = []
         self._lane_tasks: dict[str, asyncio.Task[None]] = {}
@@ -154,6 +168,7 @@ class Mesh:
         await self.here.refresh()
         self.gossip.own = self.here.node_id
         await self.gossip.load(store)
+        await self.membership.refresh()
         store.watch_log(self._news)
         self._run("mesh-ends", self._keep_ends())
         self._run("mesh-cursors", self._keep_cursors())
@@ -161,8 +176,13 @@ class Mesh:
         self._run("mesh-compare", self.comparing.run())
         self._run("mesh-snapshot", self.snapshots.run())
         self._run("mesh-scrub", self.scrubbing.run())
+        self._run("mesh-members", self.membership.run())
+        self._run("mesh-truncate", self.truncating.run())
+        self._run("mesh-forget", self.forgetting.run())
         for transport in self._parts.transports:
             self._add(transport)
+        self._run("mesh-duties", self.duties.run())
+        self._run("mesh-vectors", self.vectors.run())
 
     async def first_contact(self, seconds: float = FIRST_CONTACT_SECONDS) -> None:
         """Wait until every peer was tried once; a refused connection ends its part at once.
@@ -203,6 +223,10 @@ class Mesh:
         Raises:
             MeshOptionsError: there would be fewer nodes than copies asked for; nothing changed.
         """
+        if not self.membership.has_left:
+            await self._use_peers(transports)
+
+    async def _use_peers(self, transports: Sequence[Transport]) -> None:
         urls = [one.url for one in transports]
         self.options = replace(self.options, peers=tuple(urls))
         for url in [one for one in self.lanes if one not in urls]:
@@ -215,6 +239,20 @@ class Mesh:
             if transport.url not in self.lanes:
                 self._add(transport)
         self._ring_lanes()
+
+    async def leave(self) -> None:
+        """Leave the fleet: say so, hand over what is committed, and end every lane until restarted.
+
+        Writes wait for nobody from then on, and peers that call are refused.
+
+        Raises:
+            StoreUnavailableError: nothing was left.
+        """
+        await self.membership.leave()
+        await self._drain(self.options.timeout_seconds)
+        self.answers.is_closed = True
+        self.options = replace(self.options, writes=0, durability=None)
+        await self._use_peers([])
 
     def trust_changed(self) -> None:
         """Somebody decided anew whom to trust, or who we are: try the peers that are lost now."""
@@ -240,6 +278,10 @@ class Mesh:
         """
         return await self.copies.wait(origin, seqs, needed)
 
+    async def reached(self, clock: Mapping[str, int]) -> bool:
+        """Wait for these entries as long as a write waits for its copies; whether they are here."""
+        return await self.here.reached(clock, self.options.timeout_seconds)
+
     async def answer(self, method: Method, body: bytes, caller: Caller) -> bytes:
         """Answer a peer. See `Answers.answer` for what it raises."""
         return await self.answers.answer(method, body, caller)
@@ -250,6 +292,7 @@ class Mesh:
         now = asyncio.get_running_loop().time()
         now_ms = epoch_milliseconds(self._parts.clock.now())
         await self.here.refresh()
+        await self.membership.refresh()
         rows = await store.quarantined(QUARANTINE_COUNTED_MAX)
         return MeshStatus(
             node_id=self.here.node_id,
@@ -258,6 +301,7 @@ class Mesh:
             nodes=self.nodes,
             needed=self.default_needed,
             clock=dict(self.here.clock),
+            max_offset_ms=self.options.max_offset_ms,
             peers=[
                 await peer_status(
                     lane, self.here, store, self.comparing.of(lane.url), now=now, now_ms=now_ms
@@ -278,9 +322,43 @@ class Mesh:
             repaired=replace(self.comparing.counts),
             snapshots=replace(self.snapshots.counts),
             scrubbed=replace(self.scrubbing.counts),
+            fetched=replace(self.vectors.counts),
+            members=self.membership.status(),
+            warnings=self.membership.warnings(),
+            log_truncated=replace(self.truncating.counts),
+            forgotten=replace(self.forgetting.counts),
         )
 
     # -- inside ----------------------------------------------------------------------------
+
+    def _make_embedding(self) -> tuple[EmbeddingDuties, VectorFetching]:
+        parts, model = self._parts, self._parts.speaker.model
+        duties = EmbeddingDuties(
+            model,
+            parts.options.takeover_seconds,
+            parts.store,
+            self.here,
+            self.gossip,
+            parts.scopes,
+            self.lanes,
+        )
+        return duties, VectorFetching(
+            model, duties, parts.store, self.here, parts.scopes, self.lanes
+        )
+
+    def _make_membership(self) -> Membership:
+        return Membership(
+            MembershipParts(
+                options=self.options,
+                store=self._parts.store,
+                here=self.here,
+                gossip=self.gossip,
+                puller=self.puller,
+                key=self._parts.key,
+                clock=self._parts.clock,
+                lanes=self.lanes,
+            )
+        )
 
     def _add(self, transport: Transport) -> None:
         lane = Lane(transport, self._lane_parts)
@@ -301,6 +379,9 @@ class Mesh:
     def _ring_lanes(self) -> None:
         for lane in self.lanes.values():
             lane.news()
+
+    def _latest_ms(self) -> int:
+        return epoch_milliseconds(self._parts.clock.now()) + self.options.max_offset_ms
 
     def _is_muted(self, lane: Lane) -> bool:
         """One lane pushes to a store, and none to our own."""

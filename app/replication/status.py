@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from app.replication.comparing import Compared, Repaired
+    from app.replication.forgetting import Forgotten
     from app.replication.here import Here
     from app.replication.lane import Lane, Pushed
+    from app.replication.membership import MemberStatus
     from app.replication.puller import Lack, Pulled
     from app.replication.receiver import Received
     from app.replication.scrubbing import Scrubbed
     from app.replication.snapshots import Taken
+    from app.replication.truncating import Truncated
+    from app.replication.vectors import Fetched
     from app.store.protocol import Store
 
 QUARANTINE_COUNTED_MAX = 10_000
@@ -71,6 +75,7 @@ class MeshStatus:
     nodes: int
     needed: int
     clock: Mapping[str, int]
+    max_offset_ms: int
     peers: Sequence[PeerStatus]
     lacks: Sequence[OriginLag]
     """What peers have and this node does not; seconds since that was noticed."""
@@ -85,6 +90,12 @@ class MeshStatus:
     repaired: Repaired
     snapshots: Taken
     scrubbed: Scrubbed
+    fetched: Fetched
+    members: Sequence[MemberStatus]
+    warnings: Sequence[str]
+    """Where the list of peers and the membership differ."""
+    log_truncated: Truncated
+    forgotten: Forgotten
 
 
 async def peer_status(

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
+from app.domain.errors import FeatureMissingError
 from app.log.digest import folded
+from app.log.kinds.member import MEMBERSHIPS
 from app.services.peers import PeerService
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
+    from app.log.cursor import VectorClock
     from app.observability.metrics import Metrics
     from app.replication.durability import Outcome
     from app.replication.mesh import Mesh
     from app.replication.pins import PeerTrust
     from app.replication.status import MeshStatus
+    from app.services.caller import Caller
     from app.store.protocol import Store
+
+
+LEAVING_MEANS: Final = (
+    "Its peers keep nothing for this node any more and it sends and takes nothing. It keeps its"
+    " memories and serves them, and its writes wait for nobody. Take away --quorum-peers before the"
+    " next start: with peers it joins again."
+)
 
 
 class FederationService:
@@ -69,9 +81,34 @@ class FederationService:
                 metrics.federation_partial_quorum_total.inc()
         return outcome
 
+    async def missing(self, seen: VectorClock) -> Mapping[str, int]:
+        """What of `seen` did not arrive here in time: origin → last number of it that is here.
+
+        Empty without peers: nothing comes from elsewhere, so nothing is worth waiting for.
+        """
+        clock = seen.as_dict()
+        if self.mesh is None or await self.mesh.reached(clock):
+            return {}
+        here = self.mesh.here
+        return {origin: here[origin] for origin, seq in clock.items() if here[origin] < seq}
+
     async def status(self) -> MeshStatus | None:
         """The mesh now; None without peers."""
         return None if self.mesh is None else await self.mesh.status()
+
+    async def leave(self, caller: Caller) -> Mesh:
+        """Leave the fleet; see `Mesh.leave`.
+
+        Raises:
+            AdminRequiredError: the caller is no admin.
+            FeatureMissingError: this node is none of a mesh.
+            StoreUnavailableError: nothing was left.
+        """
+        caller.require_admin()
+        if self.mesh is None:
+            raise FeatureMissingError("this node is none of a mesh, or is not running")
+        await self.mesh.leave()
+        return self.mesh
 
     async def digest(self) -> bytes:
         """One digest of all states: equal on nodes that hold the same."""
@@ -92,9 +129,29 @@ class FederationService:
             )
             if peer.clock_offset_ms is not None:
                 metrics.clock_offset_seconds.labels(name).set(peer.clock_offset_ms / 1000)
+            metrics.digest_mismatch.labels(name).set(peer.digests_equal is False)
             metrics.pushes.labels(name).set(peer.pushed.batches)
             metrics.pushed_entries.labels(name).set(peer.pushed.entries)
         metrics.replication_missing_entries.set(sum(lag.entries for lag in status.lacks))
+        states = Counter(one.state for one in status.members)
+        for state in sorted(MEMBERSHIPS):
+            metrics.members.labels(state).set(states[state])
+        metrics.truncated_entries.set(status.log_truncated.entries)
         metrics.quarantine_depth.set(status.quarantined)
         metrics.received_entries.set(status.received.entries)
         metrics.known_entries.set(status.received.known)
+        metrics.quarantine_entries.clear()
+        for code, count in status.quarantine_codes.items():
+            metrics.quarantine_entries.labels(code).set(count)
+        repaired, taken = status.repaired, status.snapshots
+        for total, count in (
+            (metrics.repairs, repaired.repairs),
+            (metrics.repaired_buckets, repaired.buckets),
+            (metrics.repaired_rows, repaired.rows),
+            (metrics.snapshots, taken.finished),
+            (metrics.snapshot_pages, taken.pages),
+            (metrics.snapshot_rows, taken.states),
+            (metrics.snapshot_failures, taken.failures),
+            (metrics.fetched_vectors, status.fetched.vectors),
+        ):
+            total.reach(count)

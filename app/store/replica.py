@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from app.domain.errors import AiMemoryError
+from app.log.hlc import HLC_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -295,12 +296,20 @@ class Replica(ABC):
         """How many wait."""
 
     @abstractmethod
-    async def truncate_log(self, floors: Mapping[str, int]) -> int:
+    async def truncate_log(self, floors: Mapping[str, int], before: int = HLC_MAX) -> int:
         """Forget entries up to a number of each origin; how many went. Heads stay.
+
+        Args:
+            floors: origin → the last number that may go.
+            before: only entries stamped earlier go.
 
         Raises:
             StoreUnavailableError: some may have gone; asking again goes on.
         """
+
+    @abstractmethod
+    async def followed(self) -> Mapping[str, int]:
+        """Origin → how far what follows the log in this store has come; others are not followed."""
 
     # -- states ----------------------------------------------------------------------------
 
@@ -366,6 +375,26 @@ class Replica(ABC):
 
         Whatever showed a row is made anew. No entry is appended; what only the state here held is
         lost, unlike with `join_states`.
+
+        Raises:
+            StoreUnavailableError: nothing was changed.
+        """
+
+    # -- forgetting the dead ---------------------------------------------------------------
+
+    @abstractmethod
+    async def tombstone_floor(self) -> int:
+        """The clock below which the dead are forgotten; 0 before anything was."""
+
+    @abstractmethod
+    async def oldest_tombstones(self, below: int, limit: int) -> Sequence[int]:
+        """The clocks of the oldest deaths before `below`, in order, at most so many."""
+
+    @abstractmethod
+    async def drop_states(self, rows: Sequence[StateRow]) -> int:
+        """Take away memories that still are as given here, and all that shows them; how many.
+
+        No entry is appended: only for states that every other node has forgotten.
 
         Raises:
             StoreUnavailableError: nothing was changed.

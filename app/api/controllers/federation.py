@@ -10,6 +10,7 @@ from litestar.params import JSONBody
 from app.replication.status import MeshStatus, OriginLag, PeerStatus
 from app.services.bundle import Services
 from app.services.caller import Caller
+from app.services.federation import LEAVING_MEANS
 from app.services.peers import KnownPeer
 
 
@@ -33,6 +34,7 @@ class PeerBody(msgspec.Struct):
     detail: str | None
     heard_seconds_ago: float | None
     clock_offset_ms: int | None
+    clock_is_off: bool
     round_trip_ms: float | None
     watermark: int
     clock: dict[str, int]
@@ -47,6 +49,17 @@ class PeerBody(msgspec.Struct):
     compared_seconds_ago: float | None
 
 
+class MemberBody(msgspec.Struct):
+    """A node that belongs, or belonged, to the fleet: `joined`, `left` or `expired`."""
+
+    node_id: str
+    state: str
+    since: str
+    identity: str | None
+    is_self: bool
+    silent_seconds: float | None
+
+
 class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     """This node's part of the mesh; without peers there is little to say."""
 
@@ -58,6 +71,7 @@ class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     origin: str | None = None
     identity: str | None = None
     clock: dict[str, int] | None = None
+    max_clock_offset_ms: int | None = None
     peers: list[PeerBody] | None = None
     lacks: list[LagBody] | None = None
     truncated: dict[str, int] | None = None
@@ -69,11 +83,17 @@ class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     received_known: int | None = None
     pulled_entries: int | None = None
     repairs: int | None = None
+    repaired_buckets: int | None = None
     repaired_states: int | None = None
     snapshots: int | None = None
     scrubs: int | None = None
     damaged_rows: int | None = None
     mended_rows: int | None = None
+    fetched_vectors: int | None = None
+    members: list[MemberBody] | None = None
+    warnings: list[str] | None = None
+    log_truncated_entries: int | None = None
+    dropped_tombstones: int | None = None
 
 
 class PeersBody(msgspec.Struct):
@@ -81,6 +101,15 @@ class PeersBody(msgspec.Struct):
 
     peers: list[KnownPeer]
     count: int
+
+
+class LeftBody(msgspec.Struct):
+    """What became of this node's membership, and what that means."""
+
+    node_id: str
+    identity: str
+    state: str
+    message: str
 
 
 class PeerChoice(msgspec.Struct):
@@ -136,12 +165,21 @@ class FederationController(Controller):
         """The node's next hello counts as its first (admins)."""
         return services.federation.peers.forget(caller, data.peer)
 
+    @post("/leave", status_code=200, summary="Leave the fleet")
+    async def leave(
+        self, services: NamedDependency[Services], caller: NamedDependency[Caller]
+    ) -> LeftBody:
+        """Peers wait for this node no longer; it talks to none until it is restarted (admins)."""
+        mesh = await services.federation.leave(caller)
+        return LeftBody(mesh.here.node_id, mesh.options.identity, "left", LEAVING_MEANS)
+
 
 def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusBody:
     body.node_id = status.node_id
     body.origin = status.origin
     body.identity = status.identity
     body.clock = dict(status.clock)
+    body.max_clock_offset_ms = status.max_offset_ms
     body.peers = [_peer(one) for one in status.peers]
     body.lacks = [_lag(one) for one in status.lacks]
     body.truncated = dict(status.truncated)
@@ -153,11 +191,27 @@ def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusB
     body.received_known = status.received.known
     body.pulled_entries = status.pulled.entries
     body.repairs = status.repaired.repairs
+    body.repaired_buckets = status.repaired.buckets
     body.repaired_states = status.repaired.rows
     body.snapshots = status.snapshots.finished
     body.scrubs = status.scrubbed.scrubs
     body.damaged_rows = status.scrubbed.damaged
     body.mended_rows = status.scrubbed.mended
+    body.fetched_vectors = status.fetched.vectors
+    body.members = [
+        MemberBody(
+            one.node_id,
+            one.state,
+            one.since,
+            one.identity,
+            one.is_self,
+            one.silent_seconds,
+        )
+        for one in status.members
+    ]
+    body.warnings = list(status.warnings)
+    body.log_truncated_entries = status.log_truncated.entries
+    body.dropped_tombstones = status.forgotten.tombstones
     return body
 
 
@@ -177,6 +231,7 @@ def _peer(peer: PeerStatus) -> PeerBody:
         detail=peer.detail,
         heard_seconds_ago=peer.heard_seconds_ago,
         clock_offset_ms=peer.clock_offset_ms,
+        clock_is_off=peer.is_clock_off,
         round_trip_ms=peer.round_trip_ms,
         watermark=peer.watermark,
         clock=dict(peer.clock),

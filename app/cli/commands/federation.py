@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 UNWELL_EXIT: Final = 1
 _PEER_COLUMNS: Final = ("node", "name", "state", "key", "certificate", "address")
 _DIGITS: Final = 16
-_COLUMNS: Final = ("peer", "state", "behind", "seconds", "clock offset", "detail")
+_COLUMNS: Final = ("peer", "state", "behind", "seconds", "states", "clock offset", "detail")
+_STATES: Final = {True: "equal", False: "differ"}
 
 
 @click.group("federation", cls=Family)
@@ -28,7 +29,11 @@ def federation() -> None:
 
 
 @verb("status")
-@click.option("--check", is_flag=True, help="Exit code 1 if a peer is down, behind or blocked.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Exit code 1 if a peer is down, behind, blocked, or its clock off.",
+)
 def status(session: Session, check: bool) -> int:
     """Peers, how far each is behind, and whether something is kept apart."""
     with connect(session) as node:
@@ -66,6 +71,17 @@ def forget(session: Session, peer: str) -> None:
     _decide(session, "forget", peer)
 
 
+@verb("leave")
+def leave(session: Session) -> None:
+    """Leave the fleet: peers keep nothing for this node any more, and it talks to none.
+
+    It keeps its memories and goes on serving. Started again with peers it joins again.
+    """
+    with connect(session) as node:
+        reply = node.call("POST", "/federation/leave", body={}).body
+    emit(session, reply, f"{reply.get('state')}: {reply.get('node_id')}\n{reply.get('message')}")
+
+
 def _decide(session: Session, what: str, peer: str) -> None:
     with connect(session) as node:
         reply = node.call("POST", f"/federation/{what}", body={"peer": peer}).body
@@ -100,8 +116,9 @@ def _peers(reply: Mapping[str, Json]) -> list[dict[str, Json]]:
 
 
 def _is_well(reply: Mapping[str, Json]) -> bool:
-    return not reply.get("quarantined") and all(
-        one["state"] in {"up", "same_store"} and not one["lag_entries"] and not one["blocked"]
+    return not (reply.get("quarantined") or reply.get("warnings")) and all(
+        one["state"] in {"up", "same_store"}
+        and not (one["lag_entries"] or one["blocked"] or one["clock_is_off"])
         for one in _peers(reply)
     )
 
@@ -115,29 +132,57 @@ def _text(reply: Mapping[str, Json]) -> str:
         f"digest {reply.get('digest')}",
     ]
     lines.append(_aligned([_COLUMNS, *(_row(one) for one in _peers(reply))]))
+    if off := [_name(one) for one in _peers(reply) if one.get("clock_is_off")]:
+        far = f"further away than {reply.get('max_clock_offset_ms')} ms"
+        lines.append(f"clocks {far}: {', '.join(off)}; what is written there ahead of time waits")
+    if reply.get("repairs"):
+        lines.append(
+            f"repaired by comparing: {reply.get('repaired_states')} states"
+            f" in {reply.get('repaired_buckets')} buckets, {reply.get('repairs')} times"
+        )
+    if reply.get("snapshots"):
+        lines.append(f"snapshots taken: {reply['snapshots']}")
+    if reply.get("damaged_rows"):
+        lines.append(f"damaged rows: {reply['damaged_rows']}, mended: {reply.get('mended_rows')}")
     if reply.get("quarantined"):
         lines.append(f"kept apart: {reply['quarantined']} {reply.get('quarantine_codes')}")
     lacks = reply.get("lacks")
     if isinstance(lacks, list) and lacks:
         lines.append(f"this node lacks entries of {len(lacks)} origins and is fetching them")
+    lines.extend(f"member {_member(one)}" for one in rows_of(reply.get("members")))
+    warnings = reply.get("warnings")
+    lines.extend(f"warning: {one}" for one in (warnings if isinstance(warnings, list) else ()))
     return "\n".join(lines)
+
+
+def _name(peer: Mapping[str, Json]) -> str:
+    return str(peer.get("identity") or peer.get("url"))
+
+
+def _member(member: Mapping[str, Json]) -> str:
+    name, silent = member.get("identity") or member.get("node_id"), member.get("silent_seconds")
+    said = f"{name} ({member.get('node_id')}): {member.get('state')} since {member.get('since')}"
+    if member.get("is_self"):
+        return f"{said}, this node"
+    return f"{said}, heard of {silent:.0f} s ago" if isinstance(silent, int | float) else said
 
 
 def _row(peer: Mapping[str, Json]) -> tuple[str, ...]:
     offset, seconds = peer.get("clock_offset_ms"), peer.get("lag_seconds")
-    blocked = peer.get("blocked")
+    blocked, equal = peer.get("blocked"), peer.get("digests_equal")
     detail = peer.get("detail") or ", ".join(
         str(one) for one in (blocked.values() if isinstance(blocked, dict) else ())
     )
     return (
-        str(peer.get("identity") or peer.get("url")),
+        _name(peer),
         str(peer.get("state")),
         str(peer.get("lag_entries")),
         "" if not isinstance(seconds, int | float) else f"{seconds:.1f}",
+        "" if equal is None else _STATES[bool(equal)],
         "" if offset is None else f"{offset} ms",
         str(detail),
     )
 
 
-for _command in (status, peers, accept, forget):
+for _command in (status, peers, accept, forget, leave):
     federation.add_command(_command)

@@ -14,6 +14,7 @@ from app.store.postgres.backlog import unembedded, waiting
 from app.store.postgres.collection import Collection
 from app.store.postgres.errors import RETRY_AFTER_SECONDS
 from app.store.postgres.fragments import Fragment, fragment, rows
+from app.store.postgres.graph_cursors import followed
 from app.store.postgres.graph_follower import GraphFollower
 from app.store.postgres.graph_reads import WHERE_FASTER, GraphReads, GraphUse
 from app.store.postgres.recall_reads import RecallReads, Scope
@@ -26,7 +27,7 @@ from app.store.sql.conditions import KnownConditions
 from app.store.tables import CURRENT_SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import psycopg
 
@@ -194,6 +195,11 @@ class PostgresStore(PostgresWrites):
                 self._follower.follow()
             else:
                 await asyncio.get_running_loop().run_in_executor(None, self._follower.follow)
+
+    @override
+    async def followed(self) -> Mapping[str, int]:
+        """How far AGE's graph has come, where it is used; it is made anew where it was not."""
+        return {} if self.graph_backend == "cte" else await self._read(followed)
 
     @override
     def _close(self) -> None:

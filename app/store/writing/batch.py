@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, cast
 from app.domain.errors import AiMemoryError
 from app.domain.timestamps import epoch_milliseconds, format_instant
 from app.log.entry import Entry, seal
-from app.log.hlc import HybridClock, Stamp
+from app.log.forgetting import FLOOR, MARGIN, floor_of
+from app.log.hlc import HLC_MAX, MAX_OFFSET_MS, HybridClock, Stamp
 from app.log.names import Name
 from app.log.state import EntityKey
 from app.log.workspace import Workspace
@@ -76,7 +77,16 @@ class Job(Protocol):
 class Batch:
     """An open transaction's worth of work, and the view that its commands get."""
 
-    def __init__(self, transaction: Transaction, chain: Chain, clock: Clock, turns: Turns) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        chain: Chain,
+        clock: Clock,
+        turns: Turns,
+        max_offset_ms: int = MAX_OFFSET_MS,
+    ) -> None:
+        """`max_offset_ms`: how far ahead of `clock` a foreign stamp may lie."""
+        self.max_offset_ms = max_offset_ms
         instant = clock.now()
         self.transaction = transaction
         self.turns = turns
@@ -91,6 +101,7 @@ class Batch:
         self.entries: list[tuple[int, Entry]] = []
         self.local_rows: list[LocalRow] = []
         self.collected: dict[str, bool] = {}
+        self.dropped: dict[str, int] = {}
         self._texts: dict[bytes, list[str]] = {}
         self._own = chain.own
         self._ticks = HybridClock(chain.last_hlc)
@@ -194,13 +205,23 @@ class Batch:
         """Show an expired memory in the archive (or nowhere) instead of the live table."""
         self.collected[memory_id] = archive
 
+    def drop(self, memory_id: str, below: int = HLC_MAX) -> None:
+        """Forget a memory if it is dead in the end and says nothing as new as `below`."""
+        self.dropped[memory_id] = below
+
+    def floor(self, hlc: int) -> int:
+        """The stamp below which the dead are forgotten, or 0 if `hlc` is certainly not below it."""
+        if hlc > self._ticks.last - MARGIN:
+            return 0
+        return floor_of(self.workspace.cells(FLOOR))
+
     def observe(self, hlc: int) -> None:
         """A foreign stamp that was accepted.
 
         Raises:
             HlcTooFarAheadError: it is not.
         """
-        self._ticks.observe(hlc, self.now_ms)
+        self._ticks.observe(hlc, self.now_ms, self.max_offset_ms)
 
     def write_later(self, statement: Write, row: Row) -> None:
         """Write a row with the batch's others, unless the job is undone."""
@@ -249,7 +270,7 @@ class Batch:
             index_texts=index_texts,
             model=model,
         )
-        flush.write(self.entries, self.collected)
+        flush.write(self.entries, self.collected, self.dropped)
         self.quotas.flush()
         self.keys.flush()
         self.origins.flush()

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from typing_extensions import override
 
+from app.log.hlc import HLC_MAX
 from app.log.projection import Snapshot, snapshot
 from app.log.state import EntityKey
 from app.store.protocol import NO_VETOES
-from app.store.writing import log_reads, members, state_reads
+from app.store.writing import forgetting, log_reads, members, state_reads
 from app.store.writing.aside import RetryJob
+from app.store.writing.dropping import DropJob
 from app.store.writing.foreign import ForeignJob
 from app.store.writing.joining import JoinJob
 from app.store.writing.log_tail import LogTail
@@ -168,14 +170,21 @@ class ReplicatingStore(SubmittingStore):
         return cast("str", origin)
 
     @override
-    async def truncate_log(self, floors: Mapping[str, int]) -> int:
+    async def truncate_log(self, floors: Mapping[str, int], before: int = HLC_MAX) -> int:
         """Forget entries, in steps that let other writes in between."""
         forgotten = 0
         while step := cast(
-            "int", await self._submissions.run(lambda done: TruncateJob(floors, done))
+            "int", await self._submissions.run(lambda done: TruncateJob(floors, done, before))
         ):
             forgotten += step
+        if forgotten:
+            self._tail.forget()
         return forgotten
+
+    @override
+    async def followed(self) -> Mapping[str, int]:
+        """What is made from the log is made in the transaction that appends to it."""
+        return {}
 
     @override
     async def join_states(
@@ -193,6 +202,23 @@ class ReplicatingStore(SubmittingStore):
     async def mend(self, rows: Sequence[State]) -> int:
         """Put states in the place of damaged rows."""
         return cast("int", await self._submissions.run(lambda done: MendJob(rows, done)))
+
+    @override
+    async def drop_states(self, rows: Sequence[StateRow]) -> int:
+        """Take away memories that every other node has forgotten."""
+        return cast("int", await self._submissions.run(lambda done: DropJob(rows, done)))
+
+    @override
+    async def tombstone_floor(self) -> int:
+        """The clock below which the dead are forgotten."""
+        return await self._read(forgetting.tombstone_floor)
+
+    @override
+    async def oldest_tombstones(self, below: int, limit: int) -> Sequence[int]:
+        """The clocks of the oldest deaths."""
+        return await self._read_long(
+            lambda reader: forgetting.oldest_tombstones(reader, below, limit)
+        )
 
     @override
     async def note_cursors(self, cursors: Mapping[str, Mapping[str, int]]) -> None:

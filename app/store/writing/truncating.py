@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
+from app.log.hlc import HLC_MAX
 from app.store.protocol import Needs
 from app.store.writing.joining import begin_after
 from app.store.writing.statements import Query
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from app.store.writing.batch import Batch
 
 STEP_ENTRIES: Final = 5_000
-_HASH: Final = Query("SELECT hash FROM log_entries WHERE origin_no = ? AND seq = ?")
+_LAST: Final = Query(
+    "SELECT seq, hash FROM log_entries WHERE origin_no = ? AND seq > ? AND seq <= ? AND hlc < ?"
+    " ORDER BY seq DESC LIMIT 1"
+)
 
 
 @dataclass(slots=True)
@@ -24,6 +28,7 @@ class TruncateJob:
 
     floors: Mapping[str, int]
     done: Callable[[int | Exception], None]
+    before: int = HLC_MAX
     forgotten: int = field(default=0, init=False)
 
     @property
@@ -42,11 +47,12 @@ class TruncateJob:
         for end in batch.origins.known(self.floors):
             room = STEP_ENTRIES - self.forgotten
             floor = min(self.floors[end.origin], end.seq, end.floor_seq + room)
-            if floor <= end.floor_seq:
-                continue
-            ((digest,),) = batch.transaction.read(_HASH, (end.origin_no, floor))
-            begin_after(batch, end, floor, cast("bytes", digest))
-            self.forgotten += floor - end.floor_seq
+            found = batch.transaction.read(
+                _LAST, (end.origin_no, end.floor_seq, floor, self.before)
+            )
+            for last, digest in cast("list[tuple[int, bytes]]", found):
+                begin_after(batch, end, last, digest)
+                self.forgotten += last - end.floor_seq
 
     def succeed(self) -> None:
         """Answer with how many went."""

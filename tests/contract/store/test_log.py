@@ -307,3 +307,19 @@ async def test_a_log_may_be_truncated_in_steps(store: TestedStore, monkeypatch):
     assert (await head(store, own)).floor == 8
     assert [one.seq for one in await store.log_after(own, 8, 10)] == [9, 10]
     assert await is_sound(store)
+
+
+async def test_only_what_is_old_enough_is_truncated(store: TestedStore):
+    await store.append_foreign(chain(*(stored(f"p{number}") for number in range(6))))
+    stamps = [one.hlc for one in await store.log_after(PEER, 0, 10)]
+    assert await store.truncate_log({PEER: 5}, stamps[0]) == 0
+    assert await store.truncate_log({PEER: 5}, stamps[3]) == 3
+    assert await store.truncate_log({PEER: 5}, stamps[3]) == 0
+    assert await store.truncate_log({PEER: 4}, stamps[5]) == 1
+    assert [one.seq for one in await store.log_after(PEER, 4, 10)] == [5, 6]
+    assert await is_sound(store)
+
+
+async def test_nothing_follows_the_log_where_there_is_no_graph(store: TestedStore):
+    await store.submit(Put(memory("a")))
+    assert await store.followed() == {}

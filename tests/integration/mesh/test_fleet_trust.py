@@ -225,6 +225,20 @@ def test_bindings_outlive_a_restart(fleet: Fleet):
     ]
 
 
+def test_who_leaves_talks_to_nobody_until_it_is_started_again(fleet: Fleet):
+    node, other = fleet["node-b"], fleet["node-a"]
+    done = cli(node, "federation", "leave")
+    assert done.returncode == 0, done.stderr
+    assert "with peers it joins again" in done.stdout
+    found = told(node, "federation", "status")
+    assert (found["peers"], found["quorum_writes"]) == ([], 1)
+    assert "warning: this node has left the fleet" in cli(node, "federation", "status").stdout
+    wait_for(lambda: states(fleet, other) == {"refusing", "up"})
+    node.stop()
+    fleet.start("node-b")
+    wait_for(lambda: all(states(fleet, one) == {"up"} for one in fleet))
+
+
 def test_what_is_refused_is_refused_before_anybody_can_connect(tmp_path: Path):
     fleet = Fleet(tmp_path / "fleet", FleetOptions(nodes=2, quorum_writes=3))
     done = subprocess.run(
