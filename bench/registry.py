@@ -14,6 +14,7 @@ MODULES = {
     "postgres-stores": "bench.load.postgres_stores",
     "mesh": "bench.load.mesh",
     "mesh-sizes": "bench.load.mesh_sizes",
+    "mesh-embeddings": "bench.load.mesh_embeddings",
     "mesh-catchup": "bench.load.mesh_catchup",
     "embedding-behind": "bench.load.embedding_behind",
     "recall": "bench.recall",

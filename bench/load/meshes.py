@@ -15,6 +15,8 @@ from tools.fleet.fleet import Fleet, FleetError, FleetNode, FleetOptions
 
 ENTRY = "node-a"
 STATUS = "/api/v1/federation/status"
+MADE = "ai_memory_embeddings_made"
+HELD = "ai_memory_hnsw_size"
 EQUAL_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.05
 
@@ -47,6 +49,14 @@ class Pushed:
     entries: int
 
 
+@dataclass(frozen=True)
+class Embeddings:
+    """A node's vectors: computed there since its start, and held."""
+
+    made: int
+    held: int
+
+
 class Mesh:
     """A running fleet, looked at from outside."""
 
@@ -76,6 +86,13 @@ class Mesh:
             raise MeasurementError(f"{node.name}: {reply.status_code} {reply.text[:200]}")
         return msgspec.json.decode(reply.content, type=Seen)
 
+    def embeddings(self, node: FleetNode) -> Embeddings:
+        """What the node has computed, and what waits there for a vector."""
+        text = self._client.get(f"{node.url}/metrics").raise_for_status().text
+        lines = (line.split() for line in text.splitlines())
+        found = {words[0]: float(words[1]) for words in lines if words[:1] in ([MADE], [HELD])}
+        return Embeddings(int(found[MADE]), int(found[HELD]))
+
     def pushed(self) -> Pushed:
         peers = self.seen(self.entry).peers
         return Pushed(
@@ -96,22 +113,23 @@ class Mesh:
 
     def wait_until_connected(self) -> None:
         """Return when every node has reached every other one."""
-        self._wait(
+        self.wait(
             lambda: all(one.state == "up" for node in self.nodes for one in self.seen(node).peers),
             "the nodes did not find one another",
         )
 
     def wait_until_equal(self, seconds: float = EQUAL_SECONDS_MAX) -> None:
         """Return when all nodes hold the same entries and states."""
-        self._wait(self._are_equal, "the nodes did not become equal", seconds)
+        self.wait(self._are_equal, "the nodes did not become equal", seconds)
 
     def _are_equal(self) -> bool:
         found = [self.seen(node) for node in self.nodes]
         return all((one.clock, one.digest) == (found[0].clock, found[0].digest) for one in found)
 
-    def _wait(
+    def wait(
         self, condition: Callable[[], bool], meaning: str, seconds: float = EQUAL_SECONDS_MAX
     ) -> None:
+        """Look until something holds; `meaning` is the complaint if it never does."""
         give_up_at = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > give_up_at:
@@ -121,13 +139,18 @@ class Mesh:
 
 @contextmanager
 def made_mesh(
-    folder: Path, nodes: int, writes: int, plain: Sequence[str] = (ENTRY,)
+    folder: Path,
+    nodes: int,
+    writes: int,
+    plain: Sequence[str] = (ENTRY,),
+    tier: str = "keyword",
 ) -> Iterator[Mesh]:
     """A mesh that does not run yet; its processes end with the block.
 
     `plain` names the nodes that are called without TLS.
     """
-    fleet = Fleet(folder, FleetOptions(nodes=nodes, quorum_writes=writes, plain=plain))
+    options = FleetOptions(nodes=nodes, quorum_writes=writes, plain=plain, tier=tier)
+    fleet = Fleet(folder, options)
     try:
         with httpx.Client(verify=fleet.client_context(), timeout=30, trust_env=False) as client:
             yield Mesh(fleet, client)
@@ -137,10 +160,14 @@ def made_mesh(
 
 @contextmanager
 def running_mesh(
-    folder: Path, nodes: int, writes: int, plain: Sequence[str] = (ENTRY,)
+    folder: Path,
+    nodes: int,
+    writes: int,
+    plain: Sequence[str] = (ENTRY,),
+    tier: str = "keyword",
 ) -> Iterator[Mesh]:
     """A mesh whose nodes have found one another."""
-    with made_mesh(folder, nodes, writes, plain) as mesh:
+    with made_mesh(folder, nodes, writes, plain, tier) as mesh:
         mesh.start()
         mesh.wait_until_connected()
         yield mesh

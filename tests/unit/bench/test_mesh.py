@@ -46,6 +46,7 @@ def test_a_mesh_under_load_tells_what_it_sent_and_computed(tmp_path):
         assert mesh.pushed().entries == ROWS
         assert 1 <= mesh.pushed().batches <= ROWS
         assert mesh.duplicates() == 0
+        assert [mesh.embeddings(node).made for node in mesh.nodes] == [0, 0]  # at this tier
         spent = mesh.processor_seconds()
         assert all(spent[name] > before for name, before in computed.items())
 
