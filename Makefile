@@ -7,6 +7,8 @@ BIN = $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 PY = $(BIN)/python
 CODE := $(wildcard app migrations tests bench examples tools)
 SUITES := unit architecture simulation postgres contract integration mesh fuzz faults
+# Their tests share nothing but the server, so they run beside each other; the others count seconds or load.
+SHARED := unit postgres contract integration
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -16,8 +18,9 @@ SUITES := unit architecture simulation postgres contract integration mesh fuzz f
 
 # $(call phase,NAME): a headline, so that a reader of a long log finds the phase that failed.
 phase = @printf '\n==> %s\n' '$(1)'
-# $(call suite,FOLDER): its tests; a folder that is not there yet is no failure.
-suite = @if [ -d 'tests/$(1)' ]; then $(PY) -m pytest -q -m 'not soak' $(ARGS) 'tests/$(1)'; else echo 'none yet'; fi
+workers = $(if $(filter $(1),$(SHARED)),-n auto --maxprocesses=4 --dist=worksteal)
+# $(call suite,FOLDER): its tests.
+suite = @$(PY) -m pytest -q -m 'not soak' $(call workers,$(1)) $(ARGS) 'tests/$(1)'
 
 help:  ## list what can be done here
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,7 +83,7 @@ soak: setup-dev  ## the long runs: more kills, more seeds, nodes on one server, 
 test-postgres-17: export AI_MEMORY_TEST_POSTGRES_MAJOR = 17
 test-postgres-17: setup-dev  ## the store's contract on PostgreSQL 17, AGE 1.5 and pgvector 0.8.0
 	$(call phase,tests: postgres and contract on PostgreSQL 17)
-	@$(PY) -m pytest -q -m 'not soak' $(ARGS) tests/postgres tests/contract
+	@$(PY) -m pytest -q -m 'not soak' $(call workers,postgres) $(ARGS) tests/postgres tests/contract
 
 simulate: setup-dev  ## lives of a mesh on virtual time, each from a seed (ARGS="--seeds 100000 --first N")
 	@$(PY) -m tests.simulation $(or $(ARGS),--seeds 100000)

@@ -28,6 +28,7 @@ from app.bootstrap.node import NodePlan, run_node
 from app.bootstrap.sources import SystemIds
 from app.config.errors import ConfigRefusedError
 from app.domain.errors import AiMemoryError, StoreUnavailableError
+from app.replication.messages import Method
 from app.store.sqlite.ownership import COMMAND, SERVE, OwnedElsewhereError, read_owner
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from litestar import Litestar
 
     from app.api.listener import Server
-    from app.bootstrap.mesh import RunningMesh
+    from app.bootstrap.door import MeshDoor
     from app.bootstrap.node import Node
     from app.bootstrap.place import StorePlace
     from app.config.resolve import Resolution
@@ -152,7 +153,7 @@ async def serve(
                 unix_socket=node.lock.control_socket,
             )
             _stop_on_signals([public, control])
-            _reload_on_signal(node.mesh)
+            _reload_on_signal(node.door)
             try:
                 _listen(listener)
                 async with asyncio.TaskGroup() as servers:
@@ -193,9 +194,24 @@ def _application(node: Node, *, loopback: bool, has_client_certificates: bool = 
     options = api_options(
         node.plan.resolution, loopback=loopback, has_client_certificates=has_client_certificates
     )
-    mesh = node.mesh
-    federation = None if mesh is None else Federation(mesh.mesh, mesh.authenticator)
-    return create_app(node.services, options, SystemIds(), federation=federation)
+    door = None if node.door is None else _Door(node.door)
+    return create_app(node.services, options, SystemIds(), federation=door)
+
+
+class _Door:
+    """A node's mesh, as its surface finds it."""
+
+    def __init__(self, door: MeshDoor) -> None:
+        self._door = door
+
+    async def enter(self, method: Method) -> Federation | None:
+        """A hello begins the mesh if there is none."""
+        mesh = self._door.mesh
+        if mesh is None:
+            if method is not Method.HELLO:
+                return None
+            mesh = await self._door.open()
+        return Federation(mesh.mesh, mesh.authenticator)
 
 
 def _stop_on_signals(servers: list[Server]) -> None:
@@ -211,14 +227,14 @@ def _stop_on_signals(servers: list[Server]) -> None:
         loop.add_signal_handler(number, stop)
 
 
-def _reload_on_signal(mesh: RunningMesh | None) -> None:
+def _reload_on_signal(door: MeshDoor | None) -> None:
     """SIGHUP: read certificates, allowlist and peers again."""
     loop = asyncio.get_running_loop()
     running: set[asyncio.Task[int]] = set()
 
     def reload() -> None:
-        if mesh is not None:
-            task = loop.create_task(mesh.reloader.check(everything=True))
+        if door is not None and door.mesh is not None:
+            task = loop.create_task(door.mesh.reloader.check(everything=True))
             running.add(task)
             task.add_done_callback(running.discard)
 

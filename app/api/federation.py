@@ -60,13 +60,26 @@ class Federation:
     answers: Answers
     authenticator: Authenticator
 
+    async def enter(self, method: Method) -> Federation:
+        """It is open to all that it knows."""
+        del method
+        return self
+
+
+class Door(Protocol):
+    """The way into a mesh that may not have begun yet."""
+
+    async def enter(self, method: Method) -> Federation | None:
+        """What answers a call of this method; None while there is no mesh that it could be for."""
+        ...
+
 
 class FederationRoutes:
     """Stands between the gate and the router."""
 
-    def __init__(self, app: ASGIApp, federation: Federation) -> None:
+    def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
-        self._federation = federation
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP or not scope["path"].startswith(FED_PREFIX):
@@ -79,42 +92,56 @@ class FederationRoutes:
         elif http["method"] != "POST":
             await _refuse(send, 405, "method_not_allowed")
         else:
-            await self._answer(method, http, receive, send)
+            await self._enter(method, http, receive, send)
 
-    async def _answer(self, method: Method, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        federation = self._federation
+    async def _enter(self, method: Method, scope: HTTPScope, receive: Receive, send: Send) -> None:
         try:
-            body = await read_body(receive)
-            caller = federation.authenticator.caller(method, body, _evidence(scope))
-            answer = await federation.answers.answer(method, body, caller)
-        except ProofRefusedError as error:
-            challenge = federation.authenticator.challenge
-            details = {"to": challenge.to, "session": challenge.session}
-            more = {} if error.last is None else {"last": error.last}
-            await _refuse(send, 401, error.code, {**details, **more})
-        except UntrustedPeerError as error:
-            await _refuse(send, 403, error.code)
-        except UnknownMethodError:
-            await _refuse(send, 404, "unknown_method")
-        except MalformedMessageError:
-            await _refuse(send, 400, "malformed_message")
-        except ApiError as error:
-            await _refuse(send, error.status, _CODES.get(error.status, "refused"))
-        except StoreUnavailableError as error:
-            seconds = error.details.get("retry_after_seconds", RETRY_AFTER_SECONDS_DEFAULT)
-            await _refuse(send, 503, "store_unavailable", retry_after=str(seconds))
+            federation = await self._door.enter(method)
         except AiMemoryError as error:
-            await _refuse(send, 422, error.code.lower())
-        except Exception as error:  # noqa: BLE001 - the outermost frame of this request
-            _log.error(
-                "a peer's request failed",
-                request_id=request_id_of(scope),
-                method=method.value,
-                exc_info=error,
-            )
-            await _refuse(send, 500, "internal")
+            _log.error("a peer called and the mesh cannot begin", reason=error.message)
+            await _refuse(send, 503, "mesh_unusable")
+            return
+        if federation is None:
+            await _refuse(send, 403, "peer_unknown")
         else:
-            await reply(send, 200, MEDIA_TYPE, answer)
+            await _answer(federation, method, scope, receive, send)
+
+
+async def _answer(
+    federation: Federation, method: Method, scope: HTTPScope, receive: Receive, send: Send
+) -> None:
+    try:
+        body = await read_body(receive)
+        caller = federation.authenticator.caller(method, body, _evidence(scope))
+        answer = await federation.answers.answer(method, body, caller)
+    except ProofRefusedError as error:
+        challenge = federation.authenticator.challenge
+        details = {"to": challenge.to, "session": challenge.session}
+        more = {} if error.last is None else {"last": error.last}
+        await _refuse(send, 401, error.code, {**details, **more})
+    except UntrustedPeerError as error:
+        await _refuse(send, 403, error.code)
+    except UnknownMethodError:
+        await _refuse(send, 404, "unknown_method")
+    except MalformedMessageError:
+        await _refuse(send, 400, "malformed_message")
+    except ApiError as error:
+        await _refuse(send, error.status, _CODES.get(error.status, "refused"))
+    except StoreUnavailableError as error:
+        seconds = error.details.get("retry_after_seconds", RETRY_AFTER_SECONDS_DEFAULT)
+        await _refuse(send, 503, "store_unavailable", retry_after=str(seconds))
+    except AiMemoryError as error:
+        await _refuse(send, 422, error.code.lower())
+    except Exception as error:  # noqa: BLE001 - the outermost frame of this request
+        _log.error(
+            "a peer's request failed",
+            request_id=request_id_of(scope),
+            method=method.value,
+            exc_info=error,
+        )
+        await _refuse(send, 500, "internal")
+    else:
+        await reply(send, 200, MEDIA_TYPE, answer)
 
 
 def _evidence(scope: HTTPScope) -> Evidence:

@@ -13,6 +13,7 @@ from app.api.auth import MISSING_KEY, SYNC_PREFIX, has_key, is_exempt
 from app.api.errors import REQUEST_ID, encode, envelope
 from app.api.identity import is_control
 from app.api.limits import BodyLimit
+from app.api.seen import TOKEN_HEADER
 from app.replication.http_transport import FED_PREFIX
 from app.store.consistency import Exchange, exchanging
 
@@ -29,7 +30,6 @@ _VARY: Final = (
     b"origin, access-control-request-method, access-control-request-headers",
 )
 _STREAM: Final = b"text/event-stream"
-_TOKEN: Final = b"x-ai-memory-token"
 
 
 class Gate:
@@ -134,7 +134,7 @@ class _Request:
                 self.key = value
             elif name == b"x-request-id" and _REQUEST_ID_FORM.fullmatch(value):
                 self.given_id = value.decode("ascii")
-            elif name == _TOKEN:
+            elif name == TOKEN_HEADER:
                 self.exchange.token = value.decode("latin-1")
 
     async def send(self, message: Message) -> None:
@@ -146,7 +146,7 @@ class _Request:
             headers.append(_VARY)
             token = self.exchange.new_token
             if token is not None:
-                headers.append((_TOKEN, token.encode("ascii")))
+                headers.append((TOKEN_HEADER, token.encode("ascii")))
             message["headers"] = headers
             if self.deadline is not None and _is_stream(headers):
                 self.deadline.reschedule(None)  # a stream lasts as long as its reader

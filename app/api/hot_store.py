@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from app.services.caller import Caller
     from app.services.new_memory import CheckedMemory
 
-PATHS: Final = frozenset({"/api/v1/memories", "/api/v1/memories/"})
+STORE_PATH: Final = "/api/v1/memories"
+_PATHS: Final = frozenset({STORE_PATH, f"{STORE_PATH}/"})
 _JSON: Final = b"application/json"
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(CreateMemoryBody)
@@ -46,7 +47,7 @@ class HotStore:
             await self._app(scope, receive, send)
             return
         http: HTTPScope = scope
-        if http["method"] != "POST" or http["path"] not in PATHS:
+        if http["method"] != "POST" or http["path"] not in _PATHS:
             await self._app(scope, receive, send)
             return
         try:

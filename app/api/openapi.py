@@ -51,6 +51,7 @@ _REASONS: Final = {
     403: "The caller is known and may not do this.",
     404: "No such thing, or none that the caller may see.",
     409: "Another write holds what this one needs.",
+    412: "Entries that `X-Ai-Memory-Token` names have not come here yet.",
     413: "The body is larger than `limit_bytes`.",
     415: "The body is not declared as JSON.",
     422: "A field is missing or has the wrong type.",
@@ -100,8 +101,9 @@ _SEEN_PARAMETER: Final[Document] = {
     "in": "header",
     "required": False,
     "description": (
-        "What an earlier write answered, unchanged: the answer shows that write at least, whichever"
-        " node or copy of the store gives it. Without one it shows all that this node wrote."
+        "What an earlier write answered, unchanged, by this node or a peer. The request runs once"
+        " that write is here, and a read shows it at least. Without one a read shows all that this"
+        " node wrote."
     ),
     "schema": {"type": "string"},
 }
@@ -109,18 +111,14 @@ _SEEN_HEADER: Final[Document] = {
     "description": "Of a request that wrote: for reads that must show it. The text is opaque.",
     "schema": {"type": "string"},
 }
-_MAY_LAG: Final = frozenset(
-    {
-        ("get", "/api/v1/memories"),
-        ("get", "/api/v1/memories/{memory_id}"),
-        ("get", "/api/v1/search"),
-        ("get", "/api/v1/recall"),
-        ("post", "/api/v1/recall"),
-    }
-)
-"""What replicas of the store may answer."""
 _ASK_NOBODY: Final = frozenset(
-    {"/metrics", "/api/v1/metrics", "/api/v1/capabilities", "/api/v1/tools/list"}
+    {
+        "/metrics",
+        "/api/v1/metrics",
+        "/api/v1/capabilities",
+        "/api/v1/federation/status",
+        "/api/v1/tools/list",
+    }
 )
 """Routes that answer everybody alike, so they do not look at the header."""
 
@@ -205,7 +203,10 @@ def _complete(operation: Document, path: str, method: str) -> None:
     elif path not in _ASK_NOBODY:
         parameters = operation.setdefault("parameters", [])
         parameters.append({"$ref": "#/components/parameters/AgentId"})
-    _name_token(operation, path, method)
+        parameters.append({"$ref": "#/components/parameters/Token"})
+        statuses.add(HTTPStatus.PRECONDITION_FAILED)
+    if method != "get":
+        _name_token(own)
     for status in statuses:
         # The framework documents its own shape of a 400, which we do not send.
         if status == HTTPStatus.BAD_REQUEST or str(status) not in own:
@@ -213,13 +214,10 @@ def _complete(operation: Document, path: str, method: str) -> None:
     operation["responses"] = dict(sorted(own.items()))
 
 
-def _name_token(operation: Document, path: str, method: str) -> None:
-    if (method, path) in _MAY_LAG:
-        operation["parameters"].append({"$ref": "#/components/parameters/Token"})
-    elif method != "get":
-        for status, reply in operation["responses"].items():
-            if status.startswith("2"):
-                reply.setdefault("headers", {})[_SEEN_NAME] = _SEEN_HEADER
+def _name_token(own: Document) -> None:
+    for status, reply in own.items():
+        if status.startswith("2"):
+            reply.setdefault("headers", {})[_SEEN_NAME] = _SEEN_HEADER
 
 
 def _let_forms_overlap(reply: Document) -> None:

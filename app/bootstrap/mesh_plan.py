@@ -139,6 +139,7 @@ def mesh_options(settings: Federation, peers: Sequence[PeerAddress]) -> MeshOpti
         catchup_seconds=float(settings.catchup_interval_secs),
         max_offset_ms=settings.max_clock_offset_ms,
         horizon_seconds=settings.log_retention_hours * 3_600.0,
+        takeover_seconds=float(settings.vector_takeover_secs),
     )
 
 

@@ -7,14 +7,17 @@ import logging
 import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from app.bootstrap.compose import Surroundings, compose
+from app.bootstrap.door import MeshDoor
 from app.bootstrap.embedding import QueryThreads, choose_embedder
 from app.bootstrap.mesh import run_mesh
 from app.bootstrap.sources import SystemClock, SystemDisk, SystemIds, SystemRandomness
 from app.domain.errors import AiMemoryError, InvalidInputError
 from app.recall.embedding.worker import EmbeddingWorker, WorkerLimits, document_executor
+from app.replication.pin_rows import read_pins
 from app.services.embedding_state import EmbeddingState
 from app.services.reembed import StoreBacklog
 from app.store.registry import StoreOptions, open_store
@@ -23,6 +26,7 @@ from app.store.sqlite.ownership import SERVE, Owner, StoreLock, take
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
 
     from app.bootstrap.mesh import RunningMesh
     from app.bootstrap.mesh_plan import FederationPlan
@@ -65,7 +69,8 @@ class Node:
     services: Services
     embedder: BuiltEmbedder
     worker: EmbeddingWorker | None
-    mesh: RunningMesh | None = None
+    door: MeshDoor | None = None
+    """To its mesh, if it may have one."""
 
 
 def embedding_state(
@@ -76,7 +81,8 @@ def embedding_state(
     if embedder is None:
         return EmbeddingState()
     ready = worker is None or worker.last_error is None
-    return EmbeddingState(ready, model, embedder.dim, embedder.fingerprint)
+    made = 0 if worker is None else worker.embedded
+    return EmbeddingState(ready, model, embedder.dim, embedder.fingerprint, made)
 
 
 @asynccontextmanager
@@ -114,6 +120,7 @@ def _open(
         dim=0 if embedder is None else embedder.dim,
         index_texts=settings.storage.near_duplicate != "off",
         new_epoch=plan.new_epoch,
+        max_offset_ms=settings.federation.max_clock_offset_ms,
     )
     sources = Sources(SystemClock(), SystemRandomness(), SystemDisk())
     serving = plan.role == SERVE
@@ -138,6 +145,7 @@ async def _running(
     queries = None if embedder is None else QueryThreads(embedder)
     documents = document_executor()
     worker: EmbeddingWorker | None = None
+    backlog: StoreBacklog | None = None
     if embedder is not None:
         backlog = StoreBacklog(store, embedder.fingerprint, clock)
         limits = WorkerLimits(batch=settings.embeddings.backfill_batch)
@@ -161,12 +169,14 @@ async def _running(
     node = Node(plan, lock, store, composed.services, built, worker)
     try:
         async with AsyncExitStack() as stack:
-            if plan.federation is not None and plan.federation.is_meshed:
-                model = None if embedder is None else embedder.fingerprint
-                node.mesh = await stack.enter_async_context(
-                    run_mesh(plan.federation, store, plan.place.local, model, node.services.sync)
+            if plan.federation is not None:
+                node.door = MeshDoor(
+                    stack,
+                    partial(_mesh_of, node, plan.federation),
+                    partial(_join, node, backlog),
                 )
-                node.services.federation.join(node.mesh.mesh, node.mesh.met, node.mesh.trust)
+                if plan.federation.is_meshed or await read_pins(store):
+                    await node.door.open()
             async with _working(node, composed.touches):
                 yield node
     finally:
@@ -175,6 +185,20 @@ async def _running(
             queries.close()
         if embedder is not None:
             embedder.close()
+
+
+def _mesh_of(node: Node, federation: FederationPlan) -> AbstractAsyncContextManager[RunningMesh]:
+    embedder = node.embedder.embedder
+    model = None if embedder is None else embedder.fingerprint
+    return run_mesh(federation, node.store, node.plan.place.local, model, node.services.sync)
+
+
+def _join(node: Node, backlog: StoreBacklog | None, running: RunningMesh) -> None:
+    """Let the rest of the node know of its mesh."""
+    node.services.federation.join(running.mesh, running.met, running.trust)
+    if backlog is not None and node.worker is not None:
+        backlog.duties = running.mesh.duties.now
+        running.mesh.duties.changed = node.worker.notify
 
 
 @asynccontextmanager

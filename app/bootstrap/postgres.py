@@ -110,6 +110,7 @@ def open_on_server(
             index_texts=options.index_texts,
             node_file=NodeFile(options.path, sources.disk_sync),
             new_epoch=options.new_epoch,
+            max_offset_ms=options.max_offset_ms,
         ),
         sources.clock,
         sources.randomness,

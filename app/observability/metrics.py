@@ -22,6 +22,20 @@ _BUCKETS_SECONDS: Final = (
 )
 
 
+class KeptTotal:
+    """A counter whose total is kept elsewhere, from this process's start."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._told = 0
+
+    def reach(self, total: int) -> None:
+        """Count up to `total`; it never goes back."""
+        if total > self._told:
+            self._counter.inc(total - self._told)
+            self._told = total
+
+
 class Metrics:
     """Services count here what they do; gauges are set when somebody looks."""
 
@@ -49,6 +63,9 @@ class Metrics:
         )
         self.memories = self._gauge("memories", "Memories in the live table.")
         self.hnsw_size = self._gauge("hnsw_size", "Vectors in the index.")
+        self.embeddings_made = self._gauge(
+            "embeddings_made", "Vectors that this node made of new texts since its start."
+        )
         self.hnsw_evictions_total = self._counter(
             "hnsw_evictions_total", "Vectors dropped from a full index."
         )
@@ -82,6 +99,7 @@ class Metrics:
             "federation_push_dlq_quarantined_total", "Pushes that a peer refuses for good."
         )
         self._add_replication()
+        self._add_repairs()
         self.auto_export_spawn_failed_total = self._counter(
             "auto_export_spawn_failed_total", "Exports of reflections that failed."
         )
@@ -116,6 +134,9 @@ class Metrics:
         self.quarantine_depth = self._gauge(
             "quarantine_depth", "Entries of peers that are kept apart."
         )
+        self.quarantine_entries = self._gauge(
+            "quarantine_entries", "The same by the reason why; of the first 10,000.", "code"
+        )
         self.pushes = self._gauge("federation_pushes", "Batches sent to a peer.", "peer")
         self.pushed_entries = self._gauge(
             "federation_pushed_entries", "Entries sent to a peer.", "peer"
@@ -133,6 +154,35 @@ class Metrics:
             "federation_known_entries", "Entries that peers sent although they were here."
         )
 
+    def _add_repairs(self) -> None:
+        """What comparisons with peers found and mended; v0.7.0 made none."""
+        self.digest_mismatch = self._gauge(
+            "digest_mismatch",
+            "1 for a peer whose states differ though it has the same log.",
+            "peer",
+        )
+        self.repairs = self._total(
+            "replication_repairs", "Comparisons with peers that changed states here."
+        )
+        self.repaired_buckets = self._total(
+            "replication_repaired_buckets", "Buckets of states that a comparison changed here."
+        )
+        self.repaired_rows = self._total(
+            "replication_repaired_rows", "States that a comparison changed here."
+        )
+        self.snapshots = self._total("replication_snapshots", "Snapshots of peers that were taken.")
+        self.snapshot_pages = self._total("replication_snapshot_pages", "Their pages.")
+        self.snapshot_rows = self._total(
+            "replication_snapshot_rows", "States that a snapshot changed here."
+        )
+        self.snapshot_failures = self._total(
+            "replication_snapshot_failures", "Attempts at a snapshot that were put off."
+        )
+        self.fetched_vectors = self._total(
+            "replication_fetched_vectors",
+            "Vectors asked of peers because their entries did not come.",
+        )
+
     def index_evictions(self) -> int:
         """Vectors dropped from a full index since the start."""
         return int(self._registry.get_sample_value("ai_memory_hnsw_evictions_total") or 0)
@@ -143,6 +193,9 @@ class Metrics:
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"ai_memory_{name}", meaning, labels, registry=self._registry)
+
+    def _total(self, name: str, meaning: str) -> KeptTotal:
+        return KeptTotal(self._counter(f"{name}_total", meaning))
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(f"ai_memory_{name}", meaning, labels, registry=self._registry)

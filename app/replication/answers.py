@@ -137,6 +137,7 @@ class Answers:
                 raise UntrustedPeerError("identity_refused", flaw or "this is this node's own id")
             parts.trust.admit(caller, hello.node_id, hello.public_key, hello.identity)
             parts.gossip.called(hello.node_id, asyncio.get_running_loop().time())
+            parts.gossip.introduced(hello.node_id, hello.model)
             parts.gossip.told(hello.cursors)
             await parts.guard.compare(hello.clock)
             parts.heard(hello.node_id, hello.clock)

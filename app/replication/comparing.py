@@ -8,6 +8,9 @@ At equal clocks equal digests are owed. Under load clocks are hardly ever equal,
 are still for a moment: a bucket that was seen equal once is done with. Of those that never were,
 a row is damaged for certain if it stood still on both sides, differing, from before until after
 each side had all that the other had. Joining is harmless at any time; the alarm is not.
+
+A purge blanks whole payloads. What such an entry said of others than the purged memory comes only
+this way to whoever was away, so holes are followed by a comparison soon, and by no alarm.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from app.replication.messages import (
 )
 from app.replication.ports import Failure, PeerCallError
 from app.replication.quorum import Reach
+from app.replication.waiting import Bell
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -52,6 +56,8 @@ BUCKETS_AT_ONCE: Final = 16
 STATES_AT_ONCE: Final = 64
 BEHIND_MAX: Final = 5_000
 """Who is further behind than so many entries catches up first."""
+HOLES_SECONDS: Final = 1.0
+"""How soon after a hole to look, and to look again while more is under way."""
 _COVER_LOOK_SECONDS: Final = 0.1
 _QUARANTINE_MAX: Final = 200
 _LEGITIMATE: Final = frozenset(
@@ -126,30 +132,55 @@ class Comparing:
         self._scopes = scopes
         self._lanes = lanes
         self._known: dict[str, Compared] = {}
+        self._bell = Bell()
+        self._has_holes = False
+        """Whether states may lack here for the good reason that their entries were purged."""
         self.counts = Repaired()
 
     def of(self, url: str) -> Compared:
         """What is known of the peer at an address."""
         return self._known.setdefault(url, Compared())
 
+    def holed(self) -> None:
+        """Entries came without their payloads."""
+        self._has_holes = True
+        self._bell.ring()
+
     async def run(self) -> None:
         """Compare with each peer, for ever."""
+        soon = min(HOLES_SECONDS, self._seconds)
         while self._seconds:
-            await asyncio.sleep(self._seconds)
-            await asyncio.gather(*map(self._try, list(self._lanes.values())))
+            if not self._has_holes:
+                rung = await self._bell.wait(self._seconds)
+                if rung and not self._has_holes:
+                    continue  # of holes that were seen to already
+            if self._has_holes:
+                await asyncio.sleep(soon)  # more come while a node catches up
+            had_holes, self._has_holes = self._has_holes, False
+            lanes = list(self._lanes.values())
+            told = await asyncio.gather(*(self._try(one, quietly=had_holes) for one in lanes))
+            if had_holes and not all(told):
+                self._has_holes = True
+            # Where a scope withholds payloads, holes never end.
+            soon = min(2 * soon if had_holes else HOLES_SECONDS, self._seconds)
 
-    async def _try(self, lane: Lane) -> None:
+    async def _try(self, lane: Lane, *, quietly: bool) -> bool:
+        """Compare with one peer; whether that told as much as trying again would."""
         if not self._is_comparable(lane):
             self._known.pop(lane.url, None)
-            return
+            return True
         self.counts.comparisons += 1
+        undecided = self.counts.undecided
         try:
-            await self._compare(lane)
+            await self._compare(lane, quietly=quietly)
         except (PeerCallError, AiMemoryError) as error:
             self.counts.undecided += 1
             _LOGGER.info("states are not compared with %s: %s", lane.url, error)
+            return isinstance(error, PeerCallError) and error.is_permanent
         except Exception:  # outermost frame: the next comparison may go well
             _LOGGER.exception("comparing states with %s failed unexpectedly", lane.url)
+            return False
+        return self.counts.undecided == undecided
 
     def _is_comparable(self, lane: Lane) -> bool:
         peer = lane.peer
@@ -162,7 +193,7 @@ class Comparing:
 
     # -- one peer --------------------------------------------------------------------------
 
-    async def _compare(self, lane: Lane) -> None:
+    async def _compare(self, lane: Lane, *, quietly: bool) -> None:
         suspects = set(range(BUCKETS))
         apart: Sequence[Refused] = ()
         for look in range(LOOKS):
@@ -177,7 +208,8 @@ class Comparing:
                 self._decide(lane, is_equal=True)
                 return
             if clock.as_dict() == theirs.clock:
-                await self._repair(lane, await self._owed(lane, found, apart))
+                differences = await self._owed(lane, found, apart)
+                await self._repair(lane, differences, quietly=quietly)
                 return
             if _behind(clock.as_dict(), theirs.clock) > BEHIND_MAX:
                 self.counts.undecided += 1
@@ -186,7 +218,7 @@ class Comparing:
         if still is None:
             self.counts.undecided += 1
             return
-        await self._repair(lane, await self._but_for(still, apart))
+        await self._repair(lane, await self._but_for(still, apart), quietly=quietly)
 
     async def _digests(self, lane: Lane) -> Digests:
         found = await lane.line.ask(Method.DIGEST, DigestsAsked(self._here.node_id), Digests)
@@ -258,9 +290,10 @@ class Comparing:
             key: hashes for key, hashes in found.items() if not any(one in key.key for one in ids)
         }
 
-    async def _repair(self, lane: Lane, found: Differences) -> None:
-        """Join what differs, and raise the alarm."""
-        self._decide(lane, is_equal=not found, rows=len(found))
+    async def _repair(self, lane: Lane, found: Differences, *, quietly: bool) -> None:
+        """Join what differs, and raise the alarm unless it was to be expected."""
+        if not (found and quietly):
+            self._decide(lane, is_equal=not found, rows=len(found))
         wanted = [key for key, (_, theirs) in found.items() if theirs]
         changed = 0
         for start in range(0, len(wanted), STATES_AT_ONCE):

@@ -140,7 +140,8 @@ class Forgetting:
         """
         options, now_ms = self._options, self._now_ms()
         kept = options.horizon_seconds + 2 * options.housekeeping_seconds
-        below = pack(max(0, min(now_ms - round(kept * 1_000), self._settled_ms))) - MARGIN
+        below = pack(max(0, min(now_ms - round(kept * 1_000), self._settled_ms)))
+        below -= max(MARGIN, pack(options.max_offset_ms))
         for head in await self._store.heads():
             if head.seq > head.floor:
                 run = await self._store.log_run(head.origin, head.floor, 1)

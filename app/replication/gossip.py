@@ -26,7 +26,10 @@ class Gossip:
         self.own = ""
         """This node's id: of itself it believes nobody else."""
         self._clocks: dict[str, dict[str, int]] = {}
-        self._called_at: dict[str, float] = {}
+        self.called_at: dict[str, float] = {}
+        """Node id → when it called us last; not to be changed."""
+        self.models: dict[str, str | None] = {}
+        """Node id → the model whose vectors it makes, None without; not to be changed."""
         self._relayed_at: dict[tuple[str, str], float] = {}
         self._is_news = False
 
@@ -72,18 +75,22 @@ class Gossip:
                     known[origin] = seq
                     self._is_news = True
 
+    def introduced(self, node_id: str, model: str | None) -> None:
+        """A node said what it is."""
+        self.models[node_id] = model
+
     def called(self, node_id: str, now: float) -> None:
         """A node called us."""
-        self._called_at[node_id] = now
+        self.called_at[node_id] = now
 
     def called_since(self, node_id: str, instant: float) -> bool:
         """Whether a node called us after a moment."""
-        called_at = self._called_at.get(node_id)
+        called_at = self.called_at.get(node_id)
         return called_at is not None and called_at >= instant
 
     def callers_since(self, instant: float) -> Sequence[str]:
         """The nodes that called us after a moment."""
-        return [node_id for node_id, at in self._called_at.items() if at >= instant]
+        return [node_id for node_id, at in self.called_at.items() if at >= instant]
 
     def relies(self, node_id: str, origin: str, now: float) -> None:
         """A node fetched another one's entries from us."""

@@ -6,6 +6,7 @@ else wrote. So it lags behind the store by a moment at most and never runs ahead
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ class Here:
         self._store = store
         self._seqs: dict[str, int] = {}
         self._clock: dict[str, int] | None = None
+        self._awaited: dict[asyncio.Future[None], Mapping[str, int]] = {}
         self.origin = ""
         """The current own origin."""
         self.node_id = ""
@@ -66,8 +68,26 @@ class Here:
             if seq > self._seqs.get(origin, -1):
                 self._seqs[origin] = seq
                 self._clock = None
+        for reached, clock in list(self._awaited.items()):
+            if not reached.done() and not self.lacks(clock):
+                reached.set_result(None)
 
     def lacks(self, clock: Mapping[str, int]) -> bool:
         """Whether whoever has this clock has something that is not here."""
         seqs = self._seqs
         return any(seq > seqs.get(origin, 0) for origin, seq in clock.items())
+
+    async def reached(self, clock: Mapping[str, int], seconds: float) -> bool:
+        """Wait until all that whoever has this clock has is here, at most so long; whether it is.
+
+        An entry that was put aside, or came as a hole, counts: nothing more will come of it.
+        """
+        if not self.lacks(clock):
+            return True
+        reached = asyncio.get_running_loop().create_future()
+        self._awaited[reached] = clock
+        try:
+            await asyncio.wait([reached], timeout=seconds)
+        finally:
+            del self._awaited[reached]
+        return reached.done()

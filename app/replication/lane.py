@@ -220,6 +220,7 @@ class Lane:
         hello = await self.line.ask(Method.HELLO, mine, Hello)
         parts.introductions.check_answer(hello)
         peer.introduced(hello)
+        parts.gossip.introduced(hello.node_id, hello.model)
         self._budget = parts.options.batch_bytes
         self._told, self._sent_at = told, asyncio.get_running_loop().time()
         self.sent.clear()
@@ -233,8 +234,8 @@ class Lane:
         parts.gossip.told(hello.cursors)
         self._heard(hello.clock)
         parts.copies.settle(parts.quorum.found(self.url, hello.store_id))
+        self._turn(Reach.UP)  # before its marks: what it lost it may get again
         parts.copies.settle(parts.quorum.acked(self.url, self._marks()))
-        self._turn(Reach.UP)
         self.tried.set()
 
     def _marks(self) -> list[tuple[str, int]]:

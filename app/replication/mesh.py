@@ -14,6 +14,7 @@ from app.replication.answers import AnswerParts, Answers
 from app.replication.comparing import Comparing
 from app.replication.copies import Copies
 from app.replication.durability import PeerOutcome
+from app.replication.embedding import EmbeddingDuties
 from app.replication.forgetting import Forgetting
 from app.replication.gossip import Gossip
 from app.replication.guard import OriginGuard
@@ -37,6 +38,7 @@ from app.replication.status import (
     peer_status,
 )
 from app.replication.truncating import Truncating
+from app.replication.vectors import VectorFetching
 from app.replication.waiting import Bell
 
 if TYPE_CHECKING:
@@ -146,8 +148,10 @@ class Mesh:
         self.comparing = Comparing(
             parts.options.catchup_seconds, store, self.here, parts.scopes, self.lanes
         )
+        self.receiver.holed = self.comparing.holed
         self.snapshots = Snapshots(store, self.here, self.puller, parts.scopes, self.lanes)
         self.scrubbing = Scrubbing(store, self.here, parts.scopes, self.lanes)
+        self.duties, self.vectors = self._make_embedding()
         self._stale = Bell()
         self._tasks: list[asyncio.Task[None]] = []
         self._lane_tasks: dict[str, asyncio.Task[None]] = {}
@@ -177,6 +181,8 @@ class Mesh:
         self._run("mesh-forget", self.forgetting.run())
         for transport in self._parts.transports:
             self._add(transport)
+        self._run("mesh-duties", self.duties.run())
+        self._run("mesh-vectors", self.vectors.run())
 
     async def first_contact(self, seconds: float = FIRST_CONTACT_SECONDS) -> None:
         """Wait until every peer was tried once; a refused connection ends its part at once.
@@ -272,6 +278,10 @@ class Mesh:
         """
         return await self.copies.wait(origin, seqs, needed)
 
+    async def reached(self, clock: Mapping[str, int]) -> bool:
+        """Wait for these entries as long as a write waits for its copies; whether they are here."""
+        return await self.here.reached(clock, self.options.timeout_seconds)
+
     async def answer(self, method: Method, body: bytes, caller: Caller) -> bytes:
         """Answer a peer. See `Answers.answer` for what it raises."""
         return await self.answers.answer(method, body, caller)
@@ -291,6 +301,7 @@ class Mesh:
             nodes=self.nodes,
             needed=self.default_needed,
             clock=dict(self.here.clock),
+            max_offset_ms=self.options.max_offset_ms,
             peers=[
                 await peer_status(
                     lane, self.here, store, self.comparing.of(lane.url), now=now, now_ms=now_ms
@@ -311,6 +322,7 @@ class Mesh:
             repaired=replace(self.comparing.counts),
             snapshots=replace(self.snapshots.counts),
             scrubbed=replace(self.scrubbing.counts),
+            fetched=replace(self.vectors.counts),
             members=self.membership.status(),
             warnings=self.membership.warnings(),
             log_truncated=replace(self.truncating.counts),
@@ -318,6 +330,21 @@ class Mesh:
         )
 
     # -- inside ----------------------------------------------------------------------------
+
+    def _make_embedding(self) -> tuple[EmbeddingDuties, VectorFetching]:
+        parts, model = self._parts, self._parts.speaker.model
+        duties = EmbeddingDuties(
+            model,
+            parts.options.takeover_seconds,
+            parts.store,
+            self.here,
+            self.gossip,
+            parts.scopes,
+            self.lanes,
+        )
+        return duties, VectorFetching(
+            model, duties, parts.store, self.here, parts.scopes, self.lanes
+        )
 
     def _make_membership(self) -> Membership:
         return Membership(

@@ -31,6 +31,7 @@ class Method(StrEnum):
     BUCKET = "bucket"
     STATES = "states"
     SNAPSHOT = "snapshot"
+    VECTORS = "vectors"
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -220,6 +221,20 @@ class SnapshotPage(Message, frozen=True):
     heads: list[WireHead] = []
     """On the first page only."""
     next: tuple[str, str] | None = None
+
+
+class VectorsAsked(Message, frozen=True):
+    """Ask for the vectors of memories, of one model."""
+
+    node_id: str
+    model: str
+    memory_ids: list[str]
+
+
+class Vectors(Message, frozen=True):
+    """Those of the asked vectors that exist."""
+
+    vectors: list[WireVector]
 
 
 M = TypeVar("M", bound=Message)

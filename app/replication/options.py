@@ -15,6 +15,7 @@ BATCH_SECONDS: Final = 0.0015
 TIMEOUT_SECONDS: Final = 2.0
 CATCHUP_SECONDS: Final = 30.0
 LIFE_SECONDS: Final = 5.0
+TAKEOVER_SECONDS: Final = 60.0
 HORIZON_SECONDS: Final = 7 * 86_400.0
 MEMBERS_SECONDS: Final = 60.0
 HOUSEKEEPING_SECONDS: Final = 3_600.0
@@ -50,9 +51,11 @@ class MeshOptions:
     life_seconds: float = LIFE_SECONDS
     """How often an idle lane says that it lives."""
     max_offset_ms: int = MAX_OFFSET_MS
-    """A peer's clock further away than this is alarmed."""
+    """A peer's clock further away than this is alarmed; the store keeps later entries apart."""
     horizon_seconds: float = HORIZON_SECONDS
     """How long the log is kept for a silent member, who is expired then."""
+    takeover_seconds: float = TAKEOVER_SECONDS
+    """How long a node may be silent before others embed what it wrote."""
     members_seconds: float = MEMBERS_SECONDS
     """How often a node looks whether it, or somebody silent, has to be declared anew."""
     housekeeping_seconds: float = HOUSEKEEPING_SECONDS

@@ -151,13 +151,17 @@ class Quorum:
         """What is durable at a peer, whatever it said before: (origin, number) pairs."""
         holder = self._holders[name]
         moved = []
+        has_lost = False
         for origin, mark in marks:
             if holder.marks.get(origin, 0) != mark:
+                has_lost = has_lost or mark < holder.marks.get(origin, 0)
                 holder.marks[origin] = mark
                 self._marks.pop(origin, None)
                 moved.append(origin)
         settled = [wait for origin in moved for wait in self._settle(origin)]
-        if self._odd and moved:
+        if has_lost and holder.reach.is_lost:
+            settled += self._look_at_all()  # what counted it as a copy has one hope less
+        elif self._odd and moved:
             settled += self._look_at_odd()
         return settled
 

@@ -19,7 +19,7 @@ from app.replication.verifying import is_head_signed
 from app.store.replica import SignedHead, Veto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from app.log.entry import Entry
     from app.replication.here import Here
@@ -71,6 +71,8 @@ class Receiver:
         self._key = key
         self._scopes = scopes
         self.counts = Received()
+        self.holed: Callable[[], None] = lambda: None
+        """Called after entries came whose payloads are gone."""
 
     async def take(self, runs: Sequence[Run], sender: str) -> Taken:
         """Append runs that the node `sender` handed over.
@@ -100,6 +102,8 @@ class Receiver:
             taken.decided_up_to.update(outcome.decided_up_to)
             taken.refused += [Refused(one.origin, one.seq, one.code) for one in outcome.refused]
             taken.applied = outcome.applied
+            if any(one.payload is None for one in batch.entries):
+                self.holed()
         self.counts.applied += taken.applied
         self.counts.refused += len(taken.refused)
         return taken

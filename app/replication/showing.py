@@ -21,6 +21,8 @@ from app.replication.messages import (
     SnapshotPage,
     States,
     StatesAsked,
+    Vectors,
+    VectorsAsked,
     WireHead,
     WireState,
     WireVector,
@@ -28,11 +30,11 @@ from app.replication.messages import (
 from app.replication.ports import UntrustedPeerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from app.replication.answers import Answers
     from app.replication.scopes import Scopes
-    from app.store.protocol import StateRow, Store
+    from app.store.protocol import StateRow, Store, VectorRow
 
 KEYS_MAX: Final = 256
 SNAPSHOT_BYTES_MAX: Final = 1024 * 1024
@@ -53,6 +55,7 @@ class Showing:
         answers.add(Method.BUCKET, self._bucket)
         answers.add(Method.STATES, self._states)
         answers.add(Method.SNAPSHOT, self._snapshot)
+        answers.add(Method.VECTORS, self._vectors)
 
     def _admit(self, node_id: str) -> None:
         if self._scopes.is_limited(node_id):
@@ -95,13 +98,22 @@ class Showing:
         vectors = await self._store.vectors_of([one.key for one in rows if one.kind == "memory"])
         return SnapshotPage(
             states=_wire(rows),
-            vectors=[
-                WireVector(v.memory_id, v.stamp, v.content_hash, v.model, v.dim, v.vector)
-                for v in vectors
-            ],
+            vectors=_wire_vectors(vectors),
             heads=[WireHead(one.origin, one.seq, one.hash, one.hlc) for one in heads if one.seq],
             next=(rows[-1].kind, rows[-1].key) if rows else None,
         )
+
+    async def _vectors(self, node_id: str, body: bytes) -> Vectors:
+        message = decode_request(VectorsAsked, body, node_id)
+        self._admit(node_id)
+        found = await self._store.vectors_of(message.memory_ids[:KEYS_MAX])
+        return Vectors(_wire_vectors(one for one in found if one.model == message.model))
+
+
+def _wire_vectors(rows: Iterable[VectorRow]) -> list[WireVector]:
+    return [
+        WireVector(v.memory_id, v.stamp, v.content_hash, v.model, v.dim, v.vector) for v in rows
+    ]
 
 
 def _wire(rows: Sequence[StateRow]) -> list[WireState]:

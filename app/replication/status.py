@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.replication.scrubbing import Scrubbed
     from app.replication.snapshots import Taken
     from app.replication.truncating import Truncated
+    from app.replication.vectors import Fetched
     from app.store.protocol import Store
 
 QUARANTINE_COUNTED_MAX = 10_000
@@ -74,6 +75,7 @@ class MeshStatus:
     nodes: int
     needed: int
     clock: Mapping[str, int]
+    max_offset_ms: int
     peers: Sequence[PeerStatus]
     lacks: Sequence[OriginLag]
     """What peers have and this node does not; seconds since that was noticed."""
@@ -88,6 +90,7 @@ class MeshStatus:
     repaired: Repaired
     snapshots: Taken
     scrubbed: Scrubbed
+    fetched: Fetched
     members: Sequence[MemberStatus]
     warnings: Sequence[str]
     """Where the list of peers and the membership differ."""

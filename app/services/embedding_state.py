@@ -16,3 +16,5 @@ class EmbeddingState:
     model: str | None = None
     dim: int | None = None
     fingerprint: str | None = None
+    made: int = 0
+    """Vectors that were made of new texts since the start."""

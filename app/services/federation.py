@@ -12,8 +12,9 @@ from app.log.kinds.member import MEMBERSHIPS
 from app.services.peers import PeerService
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
+    from app.log.cursor import VectorClock
     from app.observability.metrics import Metrics
     from app.replication.durability import Outcome
     from app.replication.mesh import Mesh
@@ -80,6 +81,17 @@ class FederationService:
                 metrics.federation_partial_quorum_total.inc()
         return outcome
 
+    async def missing(self, seen: VectorClock) -> Mapping[str, int]:
+        """What of `seen` did not arrive here in time: origin → last number of it that is here.
+
+        Empty without peers: nothing comes from elsewhere, so nothing is worth waiting for.
+        """
+        clock = seen.as_dict()
+        if self.mesh is None or await self.mesh.reached(clock):
+            return {}
+        here = self.mesh.here
+        return {origin: here[origin] for origin, seq in clock.items() if here[origin] < seq}
+
     async def status(self) -> MeshStatus | None:
         """The mesh now; None without peers."""
         return None if self.mesh is None else await self.mesh.status()
@@ -117,6 +129,7 @@ class FederationService:
             )
             if peer.clock_offset_ms is not None:
                 metrics.clock_offset_seconds.labels(name).set(peer.clock_offset_ms / 1000)
+            metrics.digest_mismatch.labels(name).set(peer.digests_equal is False)
             metrics.pushes.labels(name).set(peer.pushed.batches)
             metrics.pushed_entries.labels(name).set(peer.pushed.entries)
         metrics.replication_missing_entries.set(sum(lag.entries for lag in status.lacks))
@@ -127,3 +140,18 @@ class FederationService:
         metrics.quarantine_depth.set(status.quarantined)
         metrics.received_entries.set(status.received.entries)
         metrics.known_entries.set(status.received.known)
+        metrics.quarantine_entries.clear()
+        for code, count in status.quarantine_codes.items():
+            metrics.quarantine_entries.labels(code).set(count)
+        repaired, taken = status.repaired, status.snapshots
+        for total, count in (
+            (metrics.repairs, repaired.repairs),
+            (metrics.repaired_buckets, repaired.buckets),
+            (metrics.repaired_rows, repaired.rows),
+            (metrics.snapshots, taken.finished),
+            (metrics.snapshot_pages, taken.pages),
+            (metrics.snapshot_rows, taken.states),
+            (metrics.snapshot_failures, taken.failures),
+            (metrics.fetched_vectors, status.fetched.vectors),
+        ):
+            total.reach(count)

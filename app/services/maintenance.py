@@ -111,6 +111,7 @@ class MaintenanceService:
         self._metrics.memories.set(activity.memories)
         self._metrics.subscriptions_active.set(activity.subscriptions)
         self._metrics.hnsw_size.set(status.vectors)
+        self._metrics.embeddings_made.set(self._embedding().made)
 
     async def _expire(self) -> int:
         collected = 0

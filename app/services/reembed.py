@@ -23,14 +23,14 @@ from app.store.sql.filters import MemoryFilter
 from app.store.sql.records import MemoryPosition
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
 
     from app.domain.memory import Memory
     from app.domain.sources import Clock
     from app.recall.embedding.protocol import Embedder
     from app.services.caller import Caller
-    from app.store.protocol import Store, Unembedded
+    from app.store.protocol import Accepts, Store, Unembedded
 
 STEP_ROWS_MAX: Final = 1_000
 _STEP_SECONDS_MAX: Final = 10.0
@@ -44,13 +44,15 @@ class StoreBacklog:
         self._store = store
         self._model = model
         self._clock = clock
+        self.duties: Callable[[], Accepts | None] = lambda: None
+        """Which texts are this node's to embed, by id and origin; None is all of them."""
 
     async def pending(self, limit: int) -> Sequence[Unembedded]:
-        """Memories without a current vector, oldest first."""
-        return await self._store.unembedded(self._model, limit)
+        """Memories without a current vector that this node is to embed, oldest first."""
+        return await self._store.unembedded(self._model, limit, self.duties())
 
     async def pending_count(self) -> int:
-        """How many lack one."""
+        """How many lack one, whoever is to embed them."""
         now = format_instant(self._clock.now())
         return await self._store.unembedded_count(self._model, now)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from app.domain.errors import StoreFullError, StoreOpenError
+from app.log.hlc import MAX_OFFSET_MS
 from app.store import schema
 from app.store.sqlite.adapter import Sources, SqliteOptions, SqliteStore
 from app.store.sqlite.connection import FileOptions, open_writer
@@ -40,6 +41,8 @@ class StoreOptions:
     dim: int
     index_texts: bool
     new_epoch: EpochReason | None = None
+    max_offset_ms: int = MAX_OFFSET_MS
+    """How far ahead of this node's clock a foreign stamp may lie."""
 
 
 def open_store(
@@ -68,6 +71,7 @@ def open_store(
             dim=options.dim,
             index_texts=options.index_texts,
             new_epoch=options.new_epoch,
+            max_offset_ms=options.max_offset_ms,
         ),
         sources,
         lambda done, total: report("reading vectors", done, total),

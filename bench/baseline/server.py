@@ -48,9 +48,10 @@ class Job:
 
 
 class Writer:
-    """One thread, one connection, one durable transaction for each row."""
+    """One thread, one connection, a durable transaction for at most `rows_max` waiting rows."""
 
-    def __init__(self, db: Path) -> None:
+    def __init__(self, db: Path, rows_max: int = 1) -> None:
+        self._rows_max = rows_max
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._is_ready = threading.Event()
         threading.Thread(target=self._work, args=(db,), daemon=True).start()
@@ -67,38 +68,57 @@ class Writer:
             store = RawStore(db, learn(Path(folder) / "template"))
         self._is_ready.set()
         while True:
-            job = self._jobs.get()
-            store.commit([job.row])
-            job.loop.call_soon_threadsafe(_resolve, job.done)
+            jobs = self._take()
+            store.commit([job.row for job in jobs])
+            jobs[0].loop.call_soon_threadsafe(_resolve, jobs)
+
+    def _take(self) -> list[Job]:
+        jobs = [self._jobs.get()]
+        while len(jobs) < self._rows_max:
+            try:
+                jobs.append(self._jobs.get_nowait())
+            except queue.Empty:
+                break
+        return jobs
 
 
-def _resolve(done: asyncio.Future[None]) -> None:
-    if not done.done():  # the client may have gone
-        done.set_result(None)
+def _resolve(jobs: list[Job]) -> None:
+    for job in jobs:
+        if not job.done.done():  # the client may have gone
+            job.done.set_result(None)
 
 
 class Application:
     """Two routes: a health answer, and the store of a memory."""
 
     def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+        self.writer = writer
         self._decoder = msgspec.json.Decoder(Body)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         if scope["path"] == "/api/v1/health":
-            await _answer(send, OK, b'{"status":"ok"}')
+            await answer(send, OK, b'{"status":"ok"}')
         elif scope["path"] == "/api/v1/memories" and scope["method"] == "POST":
-            await self._store(await _read(receive), send)
+            await self._store(await read(receive), send)
         else:
-            await _answer(send, NOT_FOUND, b'{"error":"not found"}')
+            await self.other(scope, receive, send)
+
+    async def other(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request of any other route; `scope` and `receive` are its own."""
+        del scope, receive
+        await answer(send, NOT_FOUND, b'{"error":"not found"}')
+
+    async def keep(self, row: Row) -> None:
+        """Store a row as durably as promised."""
+        await self.writer.write(row)
 
     async def _store(self, body: bytes, send: Send) -> None:
         try:
             memory = self._decoder.decode(body)
         except msgspec.DecodeError as error:
-            await _answer(send, BAD_REQUEST, json.dumps({"error": str(error)}).encode())
+            await answer(send, BAD_REQUEST, json.dumps({"error": str(error)}).encode())
             return
         row = Row(
             str(uuid.uuid4()),
@@ -107,12 +127,13 @@ class Application:
             memory.namespace,
             os.urandom(HASH_BYTES),
         )
-        await self._writer.write(row)
+        await self.keep(row)
         receipt = {"id": row.id, "tier": "mid", "namespace": row.namespace, "title": row.title}
-        await _answer(send, CREATED, msgspec.json.encode(receipt))
+        await answer(send, CREATED, msgspec.json.encode(receipt))
 
 
-async def _read(receive: Receive) -> bytes:
+async def read(receive: Receive) -> bytes:
+    """A request's whole body."""
     parts: list[bytes] = []
     more = True
     while more:
@@ -122,7 +143,8 @@ async def _read(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-async def _answer(send: Send, status: int, body: bytes) -> None:
+async def answer(send: Send, status: int, body: bytes) -> None:
+    """A whole answer of JSON."""
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

@@ -1,16 +1,19 @@
 """The two servers under load: the node, and the baseline that commits once a request."""
 
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 
+from bench.baseline.one_post import Credentials
 from bench.measurement import MeasurementError
 from tests.integration.node import REPOSITORY, SERVE_CONFIG, Node, NodeError, free_port
+from tools.fleet.authority import Authority
 
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 10.0
@@ -46,19 +49,41 @@ def running_baseline(folder: Path) -> Iterator[str]:
     """Run the baseline server on a new database, and yield its URL."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    words = [
-        "-m",
-        "bench.baseline.server",
-        "--db",
-        str(folder / "baseline.db"),
-        "--port",
-        str(port),
-    ]
-    process = subprocess.Popen([sys.executable, *words], cwd=REPOSITORY)
-    try:
-        url = f"http://127.0.0.1:{port}"
+    words = ["--db", str(folder / "baseline.db"), "--port", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with _running("bench.baseline.server", words) as process:
         _wait_until_healthy(process, url)
         yield url
+
+
+@contextmanager
+def running_one_post(folder: Path, peer_count: int, writes: int) -> Iterator[str]:
+    """Run the baseline of one POST a write and peer, and yield the URL of its entry node."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tls = folder / "tls"
+    authority = Authority(tls)
+    names = ["entry", *(f"peer-{number}" for number in range(peer_count))]
+    for name in names:
+        authority.issue(name, ["127.0.0.1"])
+    ports = {name: free_port() for name in names}
+    peers = [f"https://127.0.0.1:{ports[name]}" for name in names[1:]]
+    context = Credentials.of(tls, "entry").context()
+    with ExitStack() as stack:
+        for name in reversed(names):
+            words = ["--db", str(folder / f"{name}.db"), "--port", str(ports[name])]
+            words += ["--name", name, "--tls", str(tls), "--writes", str(writes)]
+            words += ["--entry", "--peers", ",".join(peers)] if name == "entry" else []
+            process = stack.enter_context(_running("bench.baseline.one_post", words))
+            scheme = "http" if name == "entry" else "https"
+            _wait_until_healthy(process, f"{scheme}://127.0.0.1:{ports[name]}", context)
+        yield f"http://127.0.0.1:{ports['entry']}"
+
+
+@contextmanager
+def _running(module: str, words: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-m", module, *words], cwd=REPOSITORY)
+    try:
+        yield process
     finally:
         process.terminate()
         try:
@@ -68,14 +93,17 @@ def running_baseline(folder: Path) -> Iterator[str]:
             process.wait()
 
 
-def _wait_until_healthy(process: subprocess.Popen[bytes], url: str) -> None:
+def _wait_until_healthy(
+    process: subprocess.Popen[bytes], url: str, context: ssl.SSLContext | bool = False
+) -> None:
     give_up_at = time.monotonic() + START_SECONDS_MAX
-    while True:
-        try:
-            if httpx.get(f"{url}/api/v1/health", timeout=1.0, trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        if process.poll() is not None or time.monotonic() > give_up_at:
-            raise MeasurementError("the baseline server did not start")
-        time.sleep(POLL_SECONDS)
+    with httpx.Client(verify=context, timeout=1.0, trust_env=False) as client:
+        while True:
+            try:
+                if client.get(f"{url}/api/v1/health").is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            if process.poll() is not None or time.monotonic() > give_up_at:
+                raise MeasurementError("a baseline server did not start")
+            time.sleep(POLL_SECONDS)

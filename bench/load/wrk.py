@@ -27,6 +27,11 @@ class LoadResult:
     p99_ms: float
     seconds: float
 
+    @property
+    def requests(self) -> float:
+        """How many were answered."""
+        return self.per_second * self.seconds
+
 
 class LoadDriver:
     """Stores memories over HTTP with a given number of clients; no title is used twice.

@@ -13,12 +13,15 @@ import schemathesis
 
 ROUTES_FILE: Final = "FUZZ_ROUTES_FILE"
 
-# Without a language model and an embedder these say so, and nothing else may answer 503.
+# Without a language model, an embedder and a mesh these say so, and nothing else may answer 503.
 WITHOUT_FEATURE: Final = frozenset(
     {
         "POST /api/v1/auto_tag",
         "POST /api/v1/check_duplicate",
         "POST /api/v1/expand_query",
+        "GET /api/v1/federation/peers",
+        "POST /api/v1/federation/accept",
+        "POST /api/v1/federation/forget",
         "POST /api/v1/reembed",
     }
 )

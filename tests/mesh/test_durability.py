@@ -97,6 +97,35 @@ def test_a_request_may_ask_for_more_or_less(client: httpx.Client, asked: str, at
     assert reply.json()["quorum_acks"] >= at_least
 
 
+def test_w30_what_was_written_at_one_node_is_read_and_changed_at_another(
+    fleet: Fleet, client: httpx.Client
+):
+    """W30: nothing tied a client's reads at one node to its writes at another."""
+    with client_of(fleet, fleet["node-b"]) as other:
+        for number in range(30):
+            stored = client.post(
+                MEMORIES, json=memory(f"seen {number}"), headers={"X-Durability": "local"}
+            )
+            token = {"X-Ai-Memory-Token": stored.headers["X-Ai-Memory-Token"]}
+            path = f"{MEMORIES}/{stored.json()['id']}"
+            assert other.get(path, headers=token).status_code == 200
+            changed = other.put(path, json={"content": f"{number}"}, headers=token)
+            token = {"X-Ai-Memory-Token": changed.headers["X-Ai-Memory-Token"]}
+            read = client.get(path, headers=token).json()
+            assert read["memory"]["content"] == f"{number}"
+
+
+def test_w30_a_node_that_lacks_what_its_client_saw_says_so(client: httpx.Client):
+    stored = client.post(MEMORIES, json=memory("ahead"))
+    token = stored.headers["X-Ai-Memory-Token"]
+    ahead = token.rpartition(".")[0] + ".999999999"
+    read = client.get(f"{MEMORIES}/{stored.json()['id']}", headers={"X-Ai-Memory-Token": ahead})
+    assert (read.status_code, read.json()["code"]) == (412, "NOT_SEEN_YET")
+    assert read.headers["Retry-After"] == "1"
+    origin = token.removeprefix("v1:").rpartition(".")[0]
+    assert read.json()["known"][origin] >= stored.json()["seq"]
+
+
 def test_an_unknown_durability_is_refused_and_writes_nothing(client: httpx.Client):
     reply = client.post(MEMORIES, json=memory("some"), headers={"X-Durability": "some"})
     assert reply.status_code == 400

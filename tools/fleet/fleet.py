@@ -19,7 +19,7 @@ import httpx
 from tools.fleet.authority import Authority, Issued
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 LOOPBACK: Final = "127.0.0.1"
@@ -52,6 +52,8 @@ class FleetOptions:
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     tls: bool = True
+    plain: Collection[str] = ()
+    """Nodes that are called without TLS although the others are not."""
 
 
 @dataclass(slots=True)
@@ -144,9 +146,9 @@ class Fleet:
         self._agents = self.authority.issue("agents")
         names = [f"node-{chr(ord('a') + no)}" for no in range(options.nodes)]
         ports = _free_ports(len(names))
-        scheme = "https" if options.tls else "http"
         urls = {
-            name: f"{scheme}://{LOOPBACK}:{port}" for name, port in zip(names, ports, strict=True)
+            name: f"{'https' if self._is_tls(name) else 'http'}://{LOOPBACK}:{port}"
+            for name, port in zip(names, ports, strict=True)
         }
         servers = {name: self.authority.issue(name, [name, LOOPBACK]) for name in names}
         clients = {name: self.authority.issue(f"{name}-client") for name in names}
@@ -220,9 +222,10 @@ class Fleet:
         command += ["--quorum-writes", str(self.options.quorum_writes)]
         command += ["--quorum-peers", peers] if peers else []
         command += ["--federation-identity", name]
-        if self.options.tls:
+        if self._is_tls(name):
             command += ["--tls-cert", str(server.certificate), "--tls-key", str(server.key)]
             command += ["--mtls-allowlist", str(self.allowlist)]
+        if self.options.tls:
             command += ["--quorum-client-cert", str(client.certificate)]
             command += ["--quorum-client-key", str(client.key)]
             command += ["--quorum-ca-cert", str(self.authority.file)]
@@ -230,6 +233,9 @@ class Fleet:
         return FleetNode(
             name, folder, urls[name], command, _environment(folder, self.options.environment)
         )
+
+    def _is_tls(self, name: str) -> bool:
+        return self.options.tls and name not in self.options.plain
 
     def _wait_until_healthy(self, node: FleetNode) -> None:
         give_up_at = time.monotonic() + START_SECONDS_MAX

@@ -34,6 +34,7 @@ class PeerBody(msgspec.Struct):
     detail: str | None
     heard_seconds_ago: float | None
     clock_offset_ms: int | None
+    clock_is_off: bool
     round_trip_ms: float | None
     watermark: int
     clock: dict[str, int]
@@ -70,6 +71,7 @@ class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     origin: str | None = None
     identity: str | None = None
     clock: dict[str, int] | None = None
+    max_clock_offset_ms: int | None = None
     peers: list[PeerBody] | None = None
     lacks: list[LagBody] | None = None
     truncated: dict[str, int] | None = None
@@ -81,11 +83,13 @@ class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     received_known: int | None = None
     pulled_entries: int | None = None
     repairs: int | None = None
+    repaired_buckets: int | None = None
     repaired_states: int | None = None
     snapshots: int | None = None
     scrubs: int | None = None
     damaged_rows: int | None = None
     mended_rows: int | None = None
+    fetched_vectors: int | None = None
     members: list[MemberBody] | None = None
     warnings: list[str] | None = None
     log_truncated_entries: int | None = None
@@ -175,6 +179,7 @@ def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusB
     body.origin = status.origin
     body.identity = status.identity
     body.clock = dict(status.clock)
+    body.max_clock_offset_ms = status.max_offset_ms
     body.peers = [_peer(one) for one in status.peers]
     body.lacks = [_lag(one) for one in status.lacks]
     body.truncated = dict(status.truncated)
@@ -186,11 +191,13 @@ def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusB
     body.received_known = status.received.known
     body.pulled_entries = status.pulled.entries
     body.repairs = status.repaired.repairs
+    body.repaired_buckets = status.repaired.buckets
     body.repaired_states = status.repaired.rows
     body.snapshots = status.snapshots.finished
     body.scrubs = status.scrubbed.scrubs
     body.damaged_rows = status.scrubbed.damaged
     body.mended_rows = status.scrubbed.mended
+    body.fetched_vectors = status.fetched.vectors
     body.members = [
         MemberBody(
             one.node_id,
@@ -224,6 +231,7 @@ def _peer(peer: PeerStatus) -> PeerBody:
         detail=peer.detail,
         heard_seconds_ago=peer.heard_seconds_ago,
         clock_offset_ms=peer.clock_offset_ms,
+        clock_is_off=peer.is_clock_off,
         round_trip_ms=peer.round_trip_ms,
         watermark=peer.watermark,
         clock=dict(peer.clock),

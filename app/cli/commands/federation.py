@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 UNWELL_EXIT: Final = 1
 _PEER_COLUMNS: Final = ("node", "name", "state", "key", "certificate", "address")
 _DIGITS: Final = 16
-_COLUMNS: Final = ("peer", "state", "behind", "seconds", "clock offset", "detail")
+_COLUMNS: Final = ("peer", "state", "behind", "seconds", "states", "clock offset", "detail")
+_STATES: Final = {True: "equal", False: "differ"}
 
 
 @click.group("federation", cls=Family)
@@ -28,7 +29,11 @@ def federation() -> None:
 
 
 @verb("status")
-@click.option("--check", is_flag=True, help="Exit code 1 if a peer is down, behind or blocked.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Exit code 1 if a peer is down, behind, blocked, or its clock off.",
+)
 def status(session: Session, check: bool) -> int:
     """Peers, how far each is behind, and whether something is kept apart."""
     with connect(session) as node:
@@ -111,13 +116,10 @@ def _peers(reply: Mapping[str, Json]) -> list[dict[str, Json]]:
 
 
 def _is_well(reply: Mapping[str, Json]) -> bool:
-    return (
-        not reply.get("quarantined")
-        and not reply.get("warnings")
-        and all(
-            one["state"] in {"up", "same_store"} and not one["lag_entries"] and not one["blocked"]
-            for one in _peers(reply)
-        )
+    return not (reply.get("quarantined") or reply.get("warnings")) and all(
+        one["state"] in {"up", "same_store"}
+        and not (one["lag_entries"] or one["blocked"] or one["clock_is_off"])
+        for one in _peers(reply)
     )
 
 
@@ -130,6 +132,18 @@ def _text(reply: Mapping[str, Json]) -> str:
         f"digest {reply.get('digest')}",
     ]
     lines.append(_aligned([_COLUMNS, *(_row(one) for one in _peers(reply))]))
+    if off := [_name(one) for one in _peers(reply) if one.get("clock_is_off")]:
+        far = f"further away than {reply.get('max_clock_offset_ms')} ms"
+        lines.append(f"clocks {far}: {', '.join(off)}; what is written there ahead of time waits")
+    if reply.get("repairs"):
+        lines.append(
+            f"repaired by comparing: {reply.get('repaired_states')} states"
+            f" in {reply.get('repaired_buckets')} buckets, {reply.get('repairs')} times"
+        )
+    if reply.get("snapshots"):
+        lines.append(f"snapshots taken: {reply['snapshots']}")
+    if reply.get("damaged_rows"):
+        lines.append(f"damaged rows: {reply['damaged_rows']}, mended: {reply.get('mended_rows')}")
     if reply.get("quarantined"):
         lines.append(f"kept apart: {reply['quarantined']} {reply.get('quarantine_codes')}")
     lacks = reply.get("lacks")
@@ -139,6 +153,10 @@ def _text(reply: Mapping[str, Json]) -> str:
     warnings = reply.get("warnings")
     lines.extend(f"warning: {one}" for one in (warnings if isinstance(warnings, list) else ()))
     return "\n".join(lines)
+
+
+def _name(peer: Mapping[str, Json]) -> str:
+    return str(peer.get("identity") or peer.get("url"))
 
 
 def _member(member: Mapping[str, Json]) -> str:
@@ -151,15 +169,16 @@ def _member(member: Mapping[str, Json]) -> str:
 
 def _row(peer: Mapping[str, Json]) -> tuple[str, ...]:
     offset, seconds = peer.get("clock_offset_ms"), peer.get("lag_seconds")
-    blocked = peer.get("blocked")
+    blocked, equal = peer.get("blocked"), peer.get("digests_equal")
     detail = peer.get("detail") or ", ".join(
         str(one) for one in (blocked.values() if isinstance(blocked, dict) else ())
     )
     return (
-        str(peer.get("identity") or peer.get("url")),
+        _name(peer),
         str(peer.get("state")),
         str(peer.get("lag_entries")),
         "" if not isinstance(seconds, int | float) else f"{seconds:.1f}",
+        "" if equal is None else _STATES[bool(equal)],
         "" if offset is None else f"{offset} ms",
         str(detail),
     )

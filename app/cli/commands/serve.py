@@ -83,6 +83,11 @@ _POSITIVE: Final = click.IntRange(min=1)
     help="How long the log is kept for a silent member.  [default: 168]",
 )
 @click.option(
+    "--vector-takeover-secs",
+    type=click.IntRange(min=15),
+    help="How long a node may be silent before others embed what it wrote.  [default: 60]",
+)
+@click.option(
     "--fed-batch-bytes",
     type=click.IntRange(1_024, 8_388_608),
     help="Most bytes of one push.  [default: 262144]",

@@ -12,6 +12,8 @@ from app.config.section import Section
 from app.config.values import AgentId, Flag, NonEmpty, NotNegative, PeerUrl, Positive
 
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
+_TAKEOVER_SECS_MIN = 15
+"""Three signs of life of an idle node."""
 
 
 class Tls(Section):
@@ -165,7 +167,7 @@ class Federation(Section):
     max_clock_offset_ms: Annotated[
         Positive,
         Key(
-            "A peer's clock further away than this is alarmed.",
+            "A peer's clock further away than this is alarmed; entries from later wait apart.",
             unit="milliseconds",
             env=("AI_MEMORY_MAX_CLOCK_OFFSET_MS",),
             flag="serve --max-clock-offset-ms",
@@ -185,6 +187,18 @@ class Federation(Section):
             note="who comes back later takes a snapshot",
         ),
     ] = 168
+    vector_takeover_secs: Annotated[
+        Annotated[int, Field(strict=True, ge=_TAKEOVER_SECS_MIN)],
+        Key(
+            "How long a node may be silent before others embed what it wrote.",
+            unit="seconds",
+            env=("AI_MEMORY_VECTOR_TAKEOVER_SECS",),
+            flag="serve --vector-takeover-secs",
+            on_invalid=OnInvalid.NEXT_LAYER,
+            ours=True,
+            note="until then each node embeds its own texts, and vectors travel",
+        ),
+    ] = 60
     batch_bytes: Annotated[
         Annotated[int, Field(strict=True, ge=1_024, le=_BATCH_BYTES_MAX)],
         Key(

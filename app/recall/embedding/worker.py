@@ -165,6 +165,11 @@ class EmbeddingWorker:
         """Why the worker waits; None while all is well."""
         return self._last_error
 
+    @property
+    def embedded(self) -> int:
+        """Texts embedded since the start."""
+        return self._embedded
+
     async def state(self) -> BacklogState:
         now = self._clock.monotonic()
         recent = [busy for busy in self._busy if now - busy.ended <= _RATE_WINDOW_SECONDS]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from typing_extensions import override
 
 from app.log.digest import BUCKETS, EMPTY
+from app.log.hlc import MAX_OFFSET_MS
 from app.store.postgres import digests
 from app.store.postgres.pool import Readers
 from app.store.postgres.replicas import Position, RoutedReaders
@@ -46,6 +47,7 @@ class WriteOptions:
     `model` names the embedding model whose vectors are kept. `node_file` says where the node keeps
     who it is. `forces_flush`: a commit waits for the server's disk also where the role's or
     server's default is not to; only the test that proves it says otherwise.
+    `max_offset_ms`: how far ahead of this node's clock a foreign stamp may lie.
     """
 
     connection: PostgresOptions
@@ -56,6 +58,7 @@ class WriteOptions:
     node_file: NodeFile | None = None
     new_epoch: EpochReason | None = None
     forces_flush: bool = True
+    max_offset_ms: int = MAX_OFFSET_MS
 
 
 class PostgresWrites(ReplicatingStore):
@@ -93,6 +96,7 @@ class PostgresWrites(ReplicatingStore):
             clock,
             index_texts=options.index_texts,
             model=options.model,
+            max_offset_ms=options.max_offset_ms,
             renew=self._transactions.renew,
             after_commit=self._after_commit,
         )

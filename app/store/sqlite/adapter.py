@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from app.domain.errors import StoreUnavailableError
 from app.log.digest import BUCKETS, EMPTY
+from app.log.hlc import MAX_OFFSET_MS
 from app.store.protocol import (
     ScoredId,
     StoreStatus,
@@ -83,6 +84,7 @@ class SqliteOptions:
 
     `inline` runs everything in the caller's thread: for simulation. `model` and
     `dim` name the embedding model whose vectors are indexed; None for none.
+    `max_offset_ms`: how far ahead of this node's clock a foreign stamp may lie.
     """
 
     file: FileOptions
@@ -91,6 +93,7 @@ class SqliteOptions:
     index_texts: bool = True
     inline: bool = False
     new_epoch: EpochReason | None = None
+    max_offset_ms: int = MAX_OFFSET_MS
 
 
 class SqliteStore(ReplicatingStore):
@@ -139,6 +142,7 @@ class SqliteStore(ReplicatingStore):
             sources.clock,
             index_texts=options.index_texts,
             model=options.model,
+            max_offset_ms=options.max_offset_ms,
             renew=self._renew,
             after_commit=self._after_commit,
         )

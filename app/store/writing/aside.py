@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 from app.domain.errors import EntryRefusedError
+from app.domain.timestamps import format_instant, from_epoch_milliseconds
 from app.log.canonical import decode, encode
 from app.log.entry import Entry, decode_payload, open_entry
-from app.log.hlc import HlcTooFarAheadError, Stamp
+from app.log.hlc import HlcTooFarAheadError, Stamp, wall_milliseconds
 from app.log.quarantine import RefusalCode, passes_cursor
 from app.store.protocol import Needs, Refusal
 from app.store.tables import log_quarantine
@@ -28,6 +29,7 @@ _DUE: Final = Query(
 _NEVER: Final = Change(
     "UPDATE log_quarantine SET retry_at = NULL, detail = ? WHERE origin = ? AND seq = ?"
 )
+_LATER: Final = Change("UPDATE log_quarantine SET retry_at = ? WHERE origin = ? AND seq = ?")
 _SETTLED: Final = Delete(log_quarantine, ("origin", "seq"))
 _WAITING: Final = Select(log_quarantine, ("origin", "seq", "code"), ("origin", "seq"))
 _COLUMNS: Final = ("origin", "seq", "code", "detail", "entry", "received_at", "retry_at")
@@ -50,6 +52,11 @@ def put_aside(
     row = (entry.origin, entry.seq, code, detail, encode(stored), batch.now, retry_at)
     batch.write_later(_PUT_BESIDE if code in _OUTSIDE_LOG else _PUT, row)
     return Refusal(entry.origin, entry.seq, code)
+
+
+def when_near(batch: Batch, hlc: int) -> str:
+    """When this node's clock will be near enough to a stamp that lies in the future."""
+    return format_instant(from_epoch_milliseconds(wall_milliseconds(hlc) - batch.max_offset_ms))
 
 
 def waiting(batch: Batch, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], str]:
@@ -91,7 +98,10 @@ class RetryJob:
                 batch.workspace.apply(
                     entry.kind, decode_payload(entry), Stamp(entry.hlc, entry.origin)
                 )
-            except (HlcTooFarAheadError, EntryRefusedError) as error:
+            except HlcTooFarAheadError:  # it waits since more was tolerated than now
+                batch.write_later(_LATER, (when_near(batch, entry.hlc), origin, seq))
+                continue
+            except EntryRefusedError as error:
                 batch.write_later(_NEVER, (str(error), origin, seq))
                 continue
             batch.write_later(_SETTLED, (origin, seq))

@@ -15,7 +15,7 @@ from app.domain.errors import AiMemoryError
 from app.domain.timestamps import epoch_milliseconds, format_instant
 from app.log.entry import Entry, seal
 from app.log.forgetting import FLOOR, MARGIN, floor_of
-from app.log.hlc import HLC_MAX, HybridClock, Stamp
+from app.log.hlc import HLC_MAX, MAX_OFFSET_MS, HybridClock, Stamp
 from app.log.names import Name
 from app.log.state import EntityKey
 from app.log.workspace import Workspace
@@ -77,7 +77,16 @@ class Job(Protocol):
 class Batch:
     """An open transaction's worth of work, and the view that its commands get."""
 
-    def __init__(self, transaction: Transaction, chain: Chain, clock: Clock, turns: Turns) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        chain: Chain,
+        clock: Clock,
+        turns: Turns,
+        max_offset_ms: int = MAX_OFFSET_MS,
+    ) -> None:
+        """`max_offset_ms`: how far ahead of `clock` a foreign stamp may lie."""
+        self.max_offset_ms = max_offset_ms
         instant = clock.now()
         self.transaction = transaction
         self.turns = turns
@@ -212,7 +221,7 @@ class Batch:
         Raises:
             HlcTooFarAheadError: it is not.
         """
-        self._ticks.observe(hlc, self.now_ms)
+        self._ticks.observe(hlc, self.now_ms, self.max_offset_ms)
 
     def write_later(self, statement: Write, row: Row) -> None:
         """Write a row with the batch's others, unless the job is undone."""

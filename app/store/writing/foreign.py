@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from app.domain.errors import EntryRefusedError
-from app.domain.timestamps import format_instant, from_epoch_milliseconds
 from app.log.entry import Entry, decode_payload, follows
 from app.log.forgetting import is_forgotten, makes
-from app.log.hlc import MAX_OFFSET_MS, HlcTooFarAheadError, Stamp, wall_milliseconds
+from app.log.hlc import HlcTooFarAheadError, Stamp
 from app.log.kinds import KINDS
 from app.log.names import Name
 from app.log.quarantine import RefusalCode
@@ -21,7 +20,7 @@ from app.log.registers import Written
 from app.log.workspace import Writes, writes_of
 from app.store.protocol import NO_VETOES, ForeignOutcome, Needs, Refusal, SignedHead, Veto
 from app.store.tables import log_entries, log_signatures
-from app.store.writing.aside import put_aside, waiting
+from app.store.writing.aside import put_aside, waiting, when_near
 from app.store.writing.statements import Insert, Keep, Select
 
 if TYPE_CHECKING:
@@ -194,10 +193,8 @@ class _Run:
         try:
             self._batch.observe(entry.hlc)
         except HlcTooFarAheadError:
-            due = from_epoch_milliseconds(wall_milliseconds(entry.hlc) - MAX_OFFSET_MS)
-            self._put_aside(
-                entry, RefusalCode.FUTURE_STAMP, "the stamp lies in the future", format_instant(due)
-            )
+            due = when_near(self._batch, entry.hlc)
+            self._put_aside(entry, RefusalCode.FUTURE_STAMP, "the stamp lies in the future", due)
             return
         cursor.hlc = max(cursor.hlc, entry.hlc)
         if isinstance(prepared, EntryRefusedError):

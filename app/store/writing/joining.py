@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from app.domain.errors import EntryRefusedError
 from app.log.forgetting import FLOOR, MARGIN, floor_of, is_forgotten, latest_stamp
-from app.log.hlc import MAX_OFFSET_MS, HlcTooFarAheadError, parse_stamp, wall_milliseconds
+from app.log.hlc import HlcTooFarAheadError, parse_stamp, wall_milliseconds
 from app.log.kinds.effect import Vector, refuse
 from app.log.kinds.embedding import vector_of
 from app.log.names import claim_of
@@ -148,7 +148,7 @@ def _begin_after(batch: Batch, head: Head) -> None:
     end = batch.origins.end(head.origin)
     if end.is_self or head.seq <= end.seq:
         return
-    is_trusted = wall_milliseconds(head.hlc) <= batch.now_ms + MAX_OFFSET_MS
+    is_trusted = wall_milliseconds(head.hlc) <= batch.now_ms + batch.max_offset_ms
     hlc = max(end.hlc, head.hlc) if is_trusted else end.hlc
     begin_after(batch, replace(end, seq=head.seq, hash=head.hash, hlc=hlc), head.seq, head.hash)
 

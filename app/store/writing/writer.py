@@ -49,6 +49,7 @@ class Writer:
         *,
         index_texts: bool,
         model: str | None,
+        max_offset_ms: int,
         renew: Renew,
         after_commit: Callable[[FlushReport], None],
     ) -> None:
@@ -57,6 +58,7 @@ class Writer:
         self._clock = clock
         self._index_texts = index_texts
         self._model = model
+        self._max_offset_ms = max_offset_ms
         self._renew = renew
         self._after_commit = after_commit
         self._queue: deque[Job | Renewal] = deque()
@@ -193,7 +195,11 @@ class Writer:
     def _transact(self, jobs: list[Job]) -> None:
         with self._transactions.begin() as transaction:
             batch = Batch(
-                transaction, self._chain, self._clock, Turns(sum(job.weight for job in jobs))
+                transaction,
+                self._chain,
+                self._clock,
+                Turns(sum(job.weight for job in jobs)),
+                self._max_offset_ms,
             )
             run_jobs(batch, jobs)
             report = batch.flush(index_texts=self._index_texts, model=self._model)

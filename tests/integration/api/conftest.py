@@ -9,8 +9,8 @@ import os
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -18,9 +18,10 @@ from typing import Final
 import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
+from litestar.types import ASGIApp
 
 from app.api.options import ApiOptions
-from app.asgi import create_app
+from app.asgi import furnish, routed
 from app.observability.metrics import Metrics
 from app.recall.pipeline import RecallPipeline
 from app.recall.sessions import SessionRings
@@ -250,14 +251,38 @@ async def services(store: Store, clock: MovableClock, touches: Touches) -> Servi
     return make_services(store, clock, touches)
 
 
+_SPARE: Final[list[tuple[Litestar, ASGIApp]]] = []
+"""Applications of earlier tests: to make the routes takes longer than most tests."""
+
+
+@contextmanager
+def surface(services: Services, options: ApiOptions = HOME_OPTIONS) -> Iterator[Litestar]:
+    """The application over these services."""
+    if _SPARE:
+        app, router = _SPARE.pop()
+    else:
+        app = routed(options.version)
+        router = app.asgi_handler
+    furnish(app, router, services, options, RandomIds())
+    yield app
+    _SPARE.append((app, router))
+
+
+@asynccontextmanager
+async def open_api(services: Services, options: ApiOptions = HOME_OPTIONS) -> AsyncIterator[Api]:
+    """A client of it."""
+    with surface(services, options) as app:
+        async with AsyncTestClient(app) as client:
+            yield client
+
+
 @pytest.fixture
 async def make_api(services: Services) -> AsyncIterator[ApiFactory]:
     """Open a surface with given options over the test's store."""
     async with AsyncExitStack() as opened:
 
         async def make(options: ApiOptions = HOME_OPTIONS) -> Api:
-            app = create_app(services, options, RandomIds())
-            return await opened.enter_async_context(AsyncTestClient(app))
+            return await opened.enter_async_context(open_api(services, options))
 
         yield make
 

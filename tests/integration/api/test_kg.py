@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from litestar.testing import AsyncTestClient
 from numpy.typing import NDArray
 
-from app.asgi import create_app
 from app.domain.text import content_hash
 from app.log import drafts
 from app.services.touches import Extensions, Touches
@@ -19,14 +17,13 @@ from app.store.schema import migrate
 from app.store.sqlite.adapter import Sources, SqliteOptions, SqliteStore
 from app.store.sqlite.connection import FileOptions
 from tests.integration.api.conftest import (
-    HOME_OPTIONS,
     Api,
     ApiFactory,
     MovableClock,
-    RandomIds,
     RealDiskSync,
     SystemRandomness,
     make_services,
+    open_api,
 )
 from tests.integration.api.test_links import ALICE, BOB, link, stored
 
@@ -420,7 +417,7 @@ async def vector_api(tmp_path: Path, clock: MovableClock) -> AsyncIterator[tuple
     store = SqliteStore.open(options, Sources(clock, SystemRandomness(), RealDiskSync()))
     services = make_services(store, clock, Touches(store, clock, Extensions()))
     services.duplicates.embedder = OneVector()
-    async with AsyncTestClient(create_app(services, HOME_OPTIONS, RandomIds())) as api:
+    async with open_api(services) as api:
         yield api, store
     await store.close()
 

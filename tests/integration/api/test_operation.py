@@ -3,10 +3,8 @@
 from dataclasses import dataclass, field, replace
 
 import pytest
-from litestar.testing import AsyncTestClient
 
 from app.api.options import ApiOptions
-from app.asgi import create_app
 from app.config.secret import Secret
 from app.domain.timestamps import format_instant
 from app.log import drafts
@@ -17,7 +15,7 @@ from app.services.health import HealthService
 from app.services.maintenance import MaintenanceService
 from app.services.tools.catalogue import TOOLS
 from app.store.protocol import Decided, Needs
-from tests.integration.api.conftest import HOME_OPTIONS, RandomIds, open_store
+from tests.integration.api.conftest import open_api, open_store
 
 METRIC_NAMES = [
     "store_total",
@@ -75,9 +73,8 @@ async def test_health_of_a_closed_store_is_503_and_says_why(services, tmp_path, 
     store = open_store(tmp_path / "closed.db", clock)
     await store.close()
     sick = HealthService(store, EmbeddingState, services.federation)
-    app = create_app(replace(services, health=sick), HOME_OPTIONS, RandomIds())
 
-    async with AsyncTestClient(app) as api:
+    async with open_api(replace(services, health=sick)) as api:
         reply = await api.get("/api/v1/health")
 
     assert reply.status_code == 503
@@ -279,8 +276,7 @@ async def test_archived_rows_are_erased_after_their_time(services, store, clock,
         archive_on_gc=True,
         archive_max_days=30,
     )
-    app = create_app(replace(services, maintenance=keeping), HOME_OPTIONS, RandomIds())
-    async with AsyncTestClient(app) as api:
+    async with open_api(replace(services, maintenance=keeping)) as api:
         await store_memory(api, "brief", ttl_secs=60)
         clock.advance(days=29)
         first = (await api.post("/api/v1/gc")).json()

@@ -5,13 +5,11 @@ import itertools
 from pathlib import Path
 
 import pytest
-from litestar.testing import AsyncTestClient
 
 from app.api.options import ApiOptions
-from app.asgi import create_app
 from app.services.caller import Caller
 from app.services.touches import Extensions, Touches
-from tests.integration.api.conftest import HOME_OPTIONS, RandomIds, make_services, open_store
+from tests.integration.api.conftest import make_services, open_api, open_store
 
 ANN = {"X-Agent-Id": "ai:ann"}
 
@@ -74,7 +72,7 @@ async def other_api(tmp_path: Path, clock):
     """A second node with a store of its own."""
     store = open_store(tmp_path / "other.db", clock)
     services = make_services(store, clock, Touches(store, clock, Extensions()))
-    async with AsyncTestClient(create_app(services, HOME_OPTIONS, RandomIds())) as client:
+    async with open_api(services) as client:
         yield client
     await store.close()
 

@@ -4,9 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from litestar.testing import AsyncTestClient
 
-from app.asgi import create_app
 from app.domain.memory import Memory
 from app.domain.timestamps import format_instant
 from app.log.state import encode_state
@@ -14,7 +12,7 @@ from app.services.commands.sync import Push
 from app.services.sync_items import checked_row
 from app.store.protocol import QuotaLimits
 from app.store.sql.filters import MemoryFilter
-from tests.integration.api.conftest import HOME_OPTIONS, RandomIds, make_sync, open_store
+from tests.integration.api.conftest import make_sync, open_api, open_store
 from tests.integration.api.sync_peer import ID, MADE_AT, PEER, push, pushed, row
 
 COUNTS = (
@@ -509,8 +507,7 @@ async def test_a_large_push_is_taken(api, store):
 async def test_a_quota_ends_a_push(services, store, clock):
     """v0.7.0's 429: what came before stands, nothing after it does."""
     sync = make_sync(store, clock, limits=QuotaLimits(2, None, None))
-    app = create_app(replace(services, sync=sync), HOME_OPTIONS, RandomIds())
-    async with AsyncTestClient(app) as api:
+    async with open_api(replace(services, sync=sync)) as api:
         await pushed(api, row(1))
         assert counts(await pushed(api, row(1), row(1, updated_at=LATER)), noop=2)
         reply = await push(api, row(1), row(2), row(3), row(4), deletions=[ID.format(1)])

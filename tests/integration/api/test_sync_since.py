@@ -1,14 +1,13 @@
 """`/sync/since`: rows by time, none lost, each to those who may have it."""
 
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
-from litestar.testing import AsyncTestClient
 
-from app.asgi import create_app
 from app.replication.attestation import parse_attestation
 from app.replication.v070.gate import GateRules
-from tests.integration.api.conftest import HOME_OPTIONS, RandomIds, make_sync
+from tests.integration.api.conftest import make_sync, open_api
 from tests.integration.api.sync_peer import ID, PEER, pushed, row, since
 
 SHARED = {"agent_id": "ai:ann", "federation_share": True}
@@ -17,18 +16,13 @@ TRUSTING = GateRules(sync_trust_peer=True, trust_body_agent_id=True)
 
 @pytest.fixture
 async def make_wire(services, store, clock):
-    opened = []
+    async with AsyncExitStack() as opened:
 
-    async def make(rules=TRUSTING):
-        sync = make_sync(store, clock, rules)
-        app = create_app(replace(services, sync=sync), HOME_OPTIONS, RandomIds())
-        client = AsyncTestClient(app)
-        opened.append(client)
-        return await client.__aenter__()
+        async def make(rules=TRUSTING):
+            sync = make_sync(store, clock, rules)
+            return await opened.enter_async_context(open_api(replace(services, sync=sync)))
 
-    yield make
-    for client in opened:
-        await client.__aexit__(None, None, None)
+        yield make
 
 
 @pytest.fixture

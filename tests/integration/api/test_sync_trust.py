@@ -2,6 +2,7 @@
 
 import base64
 import uuid
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
@@ -10,14 +11,13 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from app.api.client_certificates import CERTIFICATE_MARK
-from app.asgi import create_app
 from app.domain.memory import MemoryLink
 from app.replication.attestation import parse_attestation
 from app.replication.v070.gate import GateRules
 from app.replication.v070.signing import pull_text, signed_bytes
 from app.services.keys import KeyDirectory
 from app.services.link_signing import signed_bytes as link_bytes
-from tests.integration.api.conftest import HOME_OPTIONS, RandomIds, make_sync
+from tests.integration.api.conftest import make_sync, surface
 from tests.integration.api.sync_peer import PEER, push, row
 
 BODY = b'{"sender_agent_id": "host:old-node", "memories": []}'
@@ -62,19 +62,15 @@ class ShownClient(AsyncTestClient[Litestar]):
 
 @pytest.fixture
 async def make_wire(services, store, clock, keys):
-    opened = []
+    async with AsyncExitStack() as opened:
 
-    async def make(enrolled=True, **rules):
-        sync = make_sync(store, clock, GateRules(**rules), keys if enrolled else None)
-        app = create_app(replace(services, sync=sync), HOME_OPTIONS, RandomIds())
-        app.asgi_handler = Shown(app.asgi_handler)
-        client = ShownClient(app)
-        opened.append(client)
-        return await client.__aenter__()
+        async def make(enrolled=True, **rules):
+            sync = make_sync(store, clock, GateRules(**rules), keys if enrolled else None)
+            app = opened.enter_context(surface(replace(services, sync=sync)))
+            app.asgi_handler = Shown(app.asgi_handler)
+            return await opened.enter_async_context(ShownClient(app))
 
-    yield make
-    for client in opened:
-        await client.__aexit__(None, None, None)
+        yield make
 
 
 def signature(key, body, nonce):

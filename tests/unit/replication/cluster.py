@@ -214,6 +214,7 @@ class Node:
         self.key = Key(Random(f"{cluster.seed}/key/{name}").randbytes(32))
         self.trust = Pins()
         self.scopes: Scopes = EveryScope()
+        self.model: str | None = MODEL
         self.mesh: Mesh | None = None
         self.node_id: str | None = None
         self._store: SqliteStore | None = None
@@ -237,7 +238,11 @@ class Node:
             shutil.copy(empty_store(), self.path)
         self._store = SqliteStore.open(
             SqliteOptions(
-                FileOptions(self.path, synchronous="OFF"), model=MODEL, dim=4, inline=True
+                FileOptions(self.path, synchronous="OFF"),
+                model=self.model,
+                dim=4,
+                inline=True,
+                max_offset_ms=self.options.max_offset_ms,
             ),
             Sources(self.clock, self.chance, NoDisk()),
         )
@@ -253,7 +258,7 @@ class Node:
                 key=self.key,
                 clock=self.clock,
                 chance=self.chance,
-                speaker=Speaker(f"host:{self.name}", "test", 57, MODEL),
+                speaker=Speaker(f"host:{self.name}", "test", 57, self.model),
                 scopes=self.scopes,
             )
         )

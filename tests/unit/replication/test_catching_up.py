@@ -1,6 +1,8 @@
 """Nothing is missed, whoever was away: weaknesses W1 to W20 of the original."""
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,6 +82,51 @@ async def test_w4_a_row_of_the_far_future_stops_nothing(cluster: Cluster):
 
 
 @virtual
+async def test_w5_whoever_edits_what_he_has_seen_wins_though_his_clock_is_behind(
+    cluster: Cluster,
+):
+    a, b = await cluster.full("ab")
+    b.clock.skew = timedelta(seconds=-50)
+    await a.write()
+    await cluster.converge()
+    await b.submit(Change("a-1", {"content": "b has read it and knows better"}))
+    await cluster.converge()
+    for node in (a, b):
+        found = await node.shown("a-1")
+        assert found is not None
+        assert found.content == "b has read it and knows better"
+    lost = await a.store.log_run(b.store.identity.origin, 0, 100_000)
+    assert lost is not None
+    assert len(lost.entries) == 1
+
+
+@virtual
+async def test_how_far_ahead_an_entry_may_be_is_the_operators_to_say(cluster: Cluster):
+    a = cluster.add("a", ["b", "c"])
+    b = cluster.add("b", ["a", "c"], max_offset_ms=5_000)
+    c = cluster.add("c", ["a", "b"], max_offset_ms=300_000)
+    for node in (a, b, c):
+        await node.start()
+    a.clock.skew = hours(1 / 30)  # two minutes
+    await a.write()
+    a.clock.skew = hours(0)
+    await cluster.meet()
+    assert await c.shown("a-1") is not None
+    assert await b.shown("a-1") is None
+    # Tolerating less from now on makes it wait longer, not for good.
+    await b.stop()
+    b.options = replace(b.options, max_offset_ms=1_000)
+    await b.start()
+    (waiting,) = await b.store.quarantined(9)
+    await settle(115)
+    assert await b.store.retry_quarantine() == 0
+    await settle(5)
+    assert await b.store.retry_quarantine() >= 1  # with what else a has written since
+    assert await b.shown("a-1") is not None
+    assert waiting.code == "future_stamp"
+
+
+@virtual
 async def test_w6_what_was_deleted_while_a_node_was_away_stays_deleted(cluster: Cluster):
     a, b, c = await cluster.full("abc")
     await a.write()
@@ -125,6 +172,23 @@ async def test_w9_one_name_given_on_two_sides_keeps_both_rows_everywhere(cluster
         found = await node.shown("b-1")
         assert found is not None
         assert found.title == "the plan"
+
+
+@virtual
+async def test_w10_what_was_lowered_stays_low_everywhere(cluster: Cluster):
+    a, b = await cluster.full("ab")
+    await a.write(a.row(priority=9, confidence=0.9))
+    await cluster.converge()
+    cluster.network.part(["a"], ["b"])
+    await b.submit(Change("a-1", {"priority": 2, "confidence": 0.25}))
+    await a.submit(Change("a-1", {"content": "another change, at the same time"}))
+    cluster.network.heal()
+    await cluster.converge()
+    for node in (a, b):
+        found = await node.shown("a-1")
+        assert found is not None
+        assert (found.priority, found.confidence) == (2, 0.25)
+        assert found.content == "another change, at the same time"
 
 
 # A purge blanks what entries say of its ids, and with it what they say of others: a node that was

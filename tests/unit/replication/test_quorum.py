@@ -139,6 +139,15 @@ def test_a_given_up_wait_is_not_settled_again(needed: int):
     assert list(quorum.open_waits()) == []
 
 
+def test_a_copy_that_a_lost_peer_has_no_more_is_no_reason_to_wait():
+    quorum = mesh("s0", "s1")
+    quorum.acked("p0", [(ORIGIN, 1)])
+    quorum.reached("p0", Reach.DOWN)
+    wait = waiting(quorum, 1, needed=3)
+    assert quorum.acked("p0", [(ORIGIN, 0)]) == [wait]
+    assert wait.verdict == Verdict(1, "unreachable")
+
+
 peers = st.sampled_from(["p0", "p1", "p2", "p3"])
 origins = st.sampled_from([ORIGIN, OLDER])
 events = st.one_of(
