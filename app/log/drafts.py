@@ -30,9 +30,12 @@ def _write(memory_id: str, written: dict[str, Value]) -> dict[str, Value]:
     return {"id": memory_id, "registers": written}
 
 
-def store(memory: Memory, actor: str) -> Draft:
-    """A new memory."""
-    return Draft("store", actor, (memory.id,), {"memory": _write(memory.id, registers(memory))})
+def store(memory: Memory, actor: str, *, is_new: bool = False) -> Draft:
+    """A new memory. `is_new`: nothing was ever heard of its id here, so it may come late."""
+    payload: dict[str, Value] = {"memory": _write(memory.id, registers(memory))}
+    if is_new:
+        payload["new"] = True
+    return Draft("store", actor, (memory.id,), payload)
 
 
 def update_write(before: Snapshot, after: Memory, origin: str) -> dict[str, Value] | None:
@@ -217,3 +220,8 @@ def member(node_id: str, membership: str, detail: dict[str, Value], actor: str) 
     """A node's membership: `joined`, `left` or `expired`."""
     payload: dict[str, Value] = {"node_id": node_id, "state": membership, "detail": detail}
     return Draft("member", actor, (node_id,), payload)
+
+
+def forget(below: int, actor: str) -> Draft:
+    """Tombstones from before this clock may go."""
+    return Draft("forget", actor, (), {"below": below})

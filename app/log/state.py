@@ -116,6 +116,11 @@ MEMBER_SCHEMA: Final = Schema(
     prefixed=MappingProxyType({}),
 )
 
+FLOOR_SCHEMA: Final = Schema(
+    fixed=MappingProxyType({"below": MAXIMUM}),  # a clock: see app.log.forgetting
+    prefixed=MappingProxyType({}),
+)
+
 PENDING_SCHEMA: Final = Schema(
     fixed=MappingProxyType(
         {
@@ -134,6 +139,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
         "alias": ALIAS_SCHEMA,
         "standard": STANDARD_SCHEMA,
         "member": MEMBER_SCHEMA,
+        "floor": FLOOR_SCHEMA,
         "pending": PENDING_SCHEMA,
     },
 )

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 from app.domain.errors import EntryRefusedError
 from app.domain.memory import RELATIONS
 from app.log.canonical import CanonicalError, Value
+from app.log.forgetting import FLOOR, MARGIN
+from app.log.hlc import HLC_MAX
 from app.log.kinds.effect import is_instant, refuse
 from app.log.kinds.links import SEPARATOR
 from app.log.kinds.member import MEMBERSHIPS
@@ -46,11 +48,6 @@ def opened_state(kind: str, key: str, state: bytes) -> tuple[EntityKey, Cells]:
     except EntryRefusedError as error:
         raise refuse(f"{kind} {key}: {error.message}") from error
     return EntityKey(kind, key), cells
-
-
-def latest_stamp(cells: Cells) -> int:
-    """The greatest clock among a state's stamps; 0 without any."""
-    return max((cell.stamp.hlc for cell in cells.values() if isinstance(cell, Written)), default=0)
 
 
 def _check(kind: str, key: str, cells: Cells) -> None:
@@ -124,6 +121,10 @@ def _decision(value: Value) -> bool:
     )
 
 
+def _clock(value: Value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= HLC_MAX - MARGIN
+
+
 def _life(value: Value) -> bool:
     return value in {LIVE, DELETED}
 
@@ -137,6 +138,7 @@ _KEYS: Final[Mapping[str, Callable[[str], bool]]] = {
     "alias": lambda key: SEPARATOR in key,
     "standard": lambda _: True,
     "member": lambda _: True,
+    "floor": lambda key: key == FLOOR.key,
     "pending": lambda _: True,
 }
 _VALUES: Final[Mapping[tuple[str, str], Callable[[Value], bool]]] = {
@@ -147,6 +149,7 @@ _VALUES: Final[Mapping[tuple[str, str], Callable[[Value], bool]]] = {
     ("alias", "created"): is_instant,
     ("standard", "binding"): _binding,
     ("member", "membership"): _membership,
+    ("floor", "below"): _clock,
     ("pending", "request"): lambda value: isinstance(value, dict),
     ("pending", "decision"): _decision,
 }

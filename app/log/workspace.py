@@ -44,6 +44,8 @@ class Writes(NamedTuple):
 
     effects: Sequence[Effect] = ()
     vector: Vector | None = None
+    is_new: bool = False
+    """Whether it makes a memory of which its author had never heard."""
 
 
 def writes_of(kind: str, payload: Mapping[str, Value], stamp: Stamp) -> Writes:
@@ -55,7 +57,9 @@ def writes_of(kind: str, payload: Mapping[str, Value], stamp: Stamp) -> Writes:
     if kind == "embedding":
         return Writes(vector=vector_of(payload, stamp))
     known = KINDS.get(kind)
-    return Writes() if known is None else Writes(known.effects(payload, stamp))
+    if known is None:
+        return Writes()
+    return Writes(known.effects(payload, stamp), is_new=payload.get("new") is True)
 
 
 class Workspace:

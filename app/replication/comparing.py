@@ -64,14 +64,17 @@ _LEGITIMATE: Final = frozenset(
     {
         RefusalCode.OUT_OF_SCOPE,
         RefusalCode.FUTURE_STAMP,
-        RefusalCode.BELOW_TOMBSTONES,
         RefusalCode.MALFORMED_HEADER,
         RefusalCode.MALFORMED_PAYLOAD,
         RefusalCode.PAYLOAD_TOO_LARGE,
         RefusalCode.UNPROJECTABLE,
     }
 )
-"""What is kept apart for these reasons is meant to be missing. A lost payload or a fork is not."""
+"""What is kept apart for these reasons is meant to be missing.
+
+A lost payload or a fork is not. Nor is what came below the tombstones: whoever shows it had it
+before it dropped them, and so knows that it was not deleted.
+"""
 
 Rows = dict[EntityKey, bytes]
 Differences = dict[EntityKey, tuple[bytes | None, bytes]]

@@ -15,6 +15,7 @@ from app.replication.comparing import Comparing
 from app.replication.copies import Copies
 from app.replication.durability import PeerOutcome
 from app.replication.embedding import EmbeddingDuties
+from app.replication.forgetting import Forgetting
 from app.replication.gossip import Gossip
 from app.replication.guard import OriginGuard
 from app.replication.hello import Introductions, Speaker
@@ -124,6 +125,9 @@ class Mesh:
         self.truncating = Truncating(
             parts.options, store, self.gossip, self.membership, parts.clock
         )
+        self.forgetting = Forgetting(
+            parts.options, store, self.here, self.gossip, self.membership, parts.clock
+        )
         self.answers = Answers(
             AnswerParts(
                 store=store,
@@ -174,6 +178,7 @@ class Mesh:
         self._run("mesh-scrub", self.scrubbing.run())
         self._run("mesh-members", self.membership.run())
         self._run("mesh-truncate", self.truncating.run())
+        self._run("mesh-forget", self.forgetting.run())
         for transport in self._parts.transports:
             self._add(transport)
         self._run("mesh-duties", self.duties.run())
@@ -321,6 +326,7 @@ class Mesh:
             members=self.membership.status(),
             warnings=self.membership.warnings(),
             log_truncated=replace(self.truncating.counts),
+            forgotten=replace(self.forgetting.counts),
         )
 
     # -- inside ----------------------------------------------------------------------------

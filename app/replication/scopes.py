@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.log.registers import Written
     from app.store.protocol import Store
 
-_OF_NOBODY: Final = frozenset({"member", "purge"})
+_OF_NOBODY: Final = frozenset({"member", "forget", "purge"})
 """Kinds that say nothing of what a namespace holds: ids and states of nodes alone."""
 
 

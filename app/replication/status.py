@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from app.replication.comparing import Compared, Repaired
+    from app.replication.forgetting import Forgotten
     from app.replication.here import Here
     from app.replication.lane import Lane, Pushed
     from app.replication.membership import MemberStatus
@@ -94,6 +95,7 @@ class MeshStatus:
     warnings: Sequence[str]
     """Where the list of peers and the membership differ."""
     log_truncated: Truncated
+    forgotten: Forgotten
 
 
 async def peer_status(

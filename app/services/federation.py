@@ -45,6 +45,7 @@ class FederationService:
     def join(self, mesh: Mesh, met: asyncio.Task[None], trust: PeerTrust | None = None) -> None:
         """The node has peers; `met` is done when each was tried once."""
         self.mesh, self._met = mesh, met
+        mesh.receiver.timed = self._metrics.apply_seconds.observe
         self.peers = PeerService(trust, mesh.trust_changed)
 
     async def met(self) -> None:

@@ -140,7 +140,7 @@ class View(Protocol):
         ...
 
     def cells(self, key: EntityKey) -> Cells | None:
-        """The state of a link, alias or standard."""
+        """Any state, such as a link's."""
         ...
 
     def charge(self, cost: Charge, limits: QuotaLimits) -> None:

@@ -284,8 +284,11 @@ class Replica(ABC):
         """
 
     @abstractmethod
-    async def retry_quarantine(self) -> int:
-        """Apply entries that were put aside for a future stamp whose time has come; how many."""
+    async def retry_quarantine(self, *, is_new_release: bool = False) -> int:
+        """Apply entries that were put aside for a future stamp whose time has come; how many.
+
+        With `is_new_release` what could not be understood is tried again, too.
+        """
 
     @abstractmethod
     async def quarantined(self, limit: int) -> Sequence[QuarantinedRow]:
@@ -375,6 +378,26 @@ class Replica(ABC):
 
         Whatever showed a row is made anew. No entry is appended; what only the state here held is
         lost, unlike with `join_states`.
+
+        Raises:
+            StoreUnavailableError: nothing was changed.
+        """
+
+    # -- forgetting the dead ---------------------------------------------------------------
+
+    @abstractmethod
+    async def tombstone_floor(self) -> int:
+        """The clock below which the dead are forgotten; 0 before anything was."""
+
+    @abstractmethod
+    async def oldest_tombstones(self, below: int, limit: int) -> Sequence[int]:
+        """The clocks of the oldest deaths before `below`, in order, at most so many."""
+
+    @abstractmethod
+    async def drop_states(self, rows: Sequence[StateRow]) -> int:
+        """Take away memories that still are as given here, and all that shows them; how many.
+
+        No entry is appended: only for states that every other node has forgotten.
 
         Raises:
             StoreUnavailableError: nothing was changed.

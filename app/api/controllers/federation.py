@@ -93,6 +93,7 @@ class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     members: list[MemberBody] | None = None
     warnings: list[str] | None = None
     log_truncated_entries: int | None = None
+    dropped_tombstones: int | None = None
 
 
 class ScrubBody(msgspec.Struct):
@@ -224,6 +225,7 @@ def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusB
     ]
     body.warnings = list(status.warnings)
     body.log_truncated_entries = status.log_truncated.entries
+    body.dropped_tombstones = status.forgotten.tombstones
     return body
 
 

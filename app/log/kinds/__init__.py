@@ -12,6 +12,7 @@ from app.log.kinds.agent import Agent
 from app.log.kinds.alias import Alias
 from app.log.kinds.consolidate import Consolidate
 from app.log.kinds.embedding import Embedding
+from app.log.kinds.forget import Forget
 from app.log.kinds.governance import Decision, Pending, Vote
 from app.log.kinds.life import Archive, Delete, Purge, Restore
 from app.log.kinds.links import Invalidate, Link, Unlink
@@ -45,6 +46,7 @@ _ALL: tuple[Kind, ...] = (
     Embedding(),
     Agent(),
     Member(),
+    Forget(),
     StandardSet(),
     StandardClear(),
     Pending(),

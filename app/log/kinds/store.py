@@ -1,4 +1,7 @@
-"""`store`: a new memory, all registers at once. Also the explicit re-create of a deleted id."""
+"""`store`: a new memory, all registers at once. Also the explicit re-create of a deleted id.
+
+`new` in the payload says that the author had never heard of the id (see `app.log.forgetting`).
+"""
 
 from __future__ import annotations
 

@@ -84,9 +84,10 @@ class StoreMemory:
         self._refuse_near_duplicate(view)
         self._charge(view)
         stored_id = memory.id
+        is_new = view.cells(EntityKey("memory", stored_id)) is None
         return Decided(
             lambda after: StoredRow(_standing(after, stored_id), is_new=True),
-            (*place.clearing, drafts.store(memory, actor)),
+            (*place.clearing, drafts.store(memory, actor, is_new=is_new)),
         )
 
     def _merge(self, view: View, holder: Snapshot) -> Decided[StoredRow]:

@@ -71,7 +71,8 @@ class ImportMemory:
         ):
             # The first owner of an id stays its owner, so another one's row needs another id.
             known, memory = None, replace(memory, id=self.spare_id)
-        draft = without_leftovers(drafts.store(memory, actor), known, memory)
+        is_new = view.cells(EntityKey("memory", memory.id)) is None
+        draft = without_leftovers(drafts.store(memory, actor, is_new=is_new), known, memory)
         return Decided(lambda _: ImportedRow(memory.id, is_new=True), (*place.clearing, draft))
 
     def _merged(self, view: View, standing: Snapshot) -> Decided[ImportedRow]:

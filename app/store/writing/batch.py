@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, cast
 from app.domain.errors import AiMemoryError
 from app.domain.timestamps import epoch_milliseconds, format_instant
 from app.log.entry import Entry, seal
-from app.log.hlc import MAX_OFFSET_MS, HybridClock, Stamp
+from app.log.forgetting import FLOOR, MARGIN, floor_of
+from app.log.hlc import HLC_MAX, MAX_OFFSET_MS, HybridClock, Stamp
 from app.log.names import Name
 from app.log.state import EntityKey
 from app.log.workspace import Workspace
@@ -100,6 +101,7 @@ class Batch:
         self.entries: list[tuple[int, Entry]] = []
         self.local_rows: list[LocalRow] = []
         self.collected: dict[str, bool] = {}
+        self.dropped: dict[str, int] = {}
         self._texts: dict[bytes, list[str]] = {}
         self._own = chain.own
         self._ticks = HybridClock(chain.last_hlc)
@@ -203,6 +205,16 @@ class Batch:
         """Show an expired memory in the archive (or nowhere) instead of the live table."""
         self.collected[memory_id] = archive
 
+    def drop(self, memory_id: str, below: int = HLC_MAX) -> None:
+        """Forget a memory if it is dead in the end and says nothing as new as `below`."""
+        self.dropped[memory_id] = below
+
+    def floor(self, hlc: int) -> int:
+        """The stamp below which the dead are forgotten, or 0 if `hlc` is certainly not below it."""
+        if hlc > self._ticks.last - MARGIN:
+            return 0
+        return floor_of(self.workspace.cells(FLOOR))
+
     def observe(self, hlc: int) -> None:
         """A foreign stamp that was accepted.
 
@@ -258,7 +270,7 @@ class Batch:
             index_texts=index_texts,
             model=model,
         )
-        flush.write(self.entries, self.collected)
+        flush.write(self.entries, self.collected, self.dropped)
         self.quotas.flush()
         self.keys.flush()
         self.origins.flush()

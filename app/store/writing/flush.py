@@ -8,10 +8,12 @@ before rows that take it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
 from app.domain.text import equal_text_key
 from app.log.digest import EMPTY, bucket_of, changed
+from app.log.forgetting import FLOOR, floor_of
 from app.log.names import claim_of
 from app.log.projection import (
     Snapshot,
@@ -33,6 +35,7 @@ from app.store.tables import (
 )
 from app.store.writing import rows
 from app.store.writing.erasure import blank_payloads
+from app.store.writing.forgetting import drop_states, forget_dead
 from app.store.writing.record_rows import write_records
 from app.store.writing.shown import Shown
 from app.store.writing.statements import Delete, Insert, Keep, Replace, Select, Update
@@ -100,6 +103,7 @@ _PARK: Final = Update(memories, "id", ("title",))
 _NAMED: Final = Select(memories, ("id", "namespace", *rows.INDEXED_COLUMNS), ("namespace", "title"))
 _RETITLED: Final = Update(memories, "id", rows.INDEXED_COLUMNS)
 _ALIAS_ID_CHARACTERS: Final = 8
+NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -143,7 +147,12 @@ class Flush:
         self._deltas: dict[int, bytes] = {}
         self.report = FlushReport()
 
-    def write(self, entries: Sequence[tuple[int, Entry]], collected: Mapping[str, bool]) -> None:
+    def write(
+        self,
+        entries: Sequence[tuple[int, Entry]],
+        collected: Mapping[str, bool],
+        dropped: Mapping[str, int] = NOTHING,
+    ) -> None:
         """Log rows, states, their projections, names, digests and vectors.
 
         The rows that cost a database most go first: one that need not be waited for is at work on
@@ -152,6 +161,7 @@ class Flush:
         Args:
             entries: (origin number, entry) in order.
             collected: Expired memories to move out of the live table: id → keep a copy.
+            dropped: Memories whose states go if they are dead: id → and older than that.
         """
         self._prefetch_names()
         changed = [
@@ -171,6 +181,14 @@ class Flush:
         drop_stale_vectors(self._transaction, shown)
         self._keep_vectors()
         self._transaction.add_to_digests(self._deltas)
+        self._forget(dropped)
+
+    def _forget(self, dropped: Mapping[str, int]) -> None:
+        """Drop what is dead and below the floor, if this batch raised it."""
+        if dropped:
+            drop_states(self._transaction, dropped)
+        if FLOOR in self._workspace.changes():
+            forget_dead(self._transaction, floor_of(self._workspace.cells(FLOOR)))
 
     def _write_entries(self, entries: Sequence[tuple[int, Entry]]) -> None:
         self.report.entries.extend(entry for _, entry in entries)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from app.domain.errors import EntryRefusedError
 from app.log.entry import Entry, decode_payload, follows
+from app.log.forgetting import is_forgotten, makes
 from app.log.hlc import HlcTooFarAheadError, Stamp
 from app.log.kinds import KINDS
 from app.log.names import Name
@@ -25,6 +26,7 @@ from app.store.writing.statements import Insert, Keep, Select
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from app.log.kinds.effect import Effect
     from app.store.writing.batch import Batch
     from app.store.writing.origins import End
 
@@ -199,8 +201,46 @@ class _Run:
             reason = str(prepared.details.get("reason", prepared.code))
             self._put_aside(entry, reason, prepared.message)
         elif prepared is not None:
-            self._batch.workspace.perform(prepared)
-            self._applied += 1
+            self._perform(entry, prepared)
+
+    def _perform(self, entry: Entry, writes: Writes) -> None:
+        floor = self._batch.floor(entry.hlc)
+        if entry.hlc >= floor:
+            self._batch.workspace.perform(writes)
+        elif self._may_be_late(writes, floor):
+            self._perform_late(writes, floor)
+        else:
+            self._put_aside(
+                entry,
+                RefusalCode.BELOW_TOMBSTONES,
+                "it is older than the tombstones that were dropped, and names an unknown id",
+            )
+            return
+        self._applied += 1
+
+    def _may_be_late(self, writes: Writes, floor: int) -> bool:
+        """Whether what an entry from below the floor writes cannot revive what was deleted."""
+        return all(
+            self._is_known(one)
+            or is_forgotten(one.cells, floor)
+            or (writes.is_new and makes(one.cells))
+            for one in writes.effects
+        )
+
+    def _is_known(self, effect: Effect) -> bool:
+        return effect.key.kind != "memory" or self._batch.workspace.cells(effect.key) is not None
+
+    def _perform_late(self, writes: Writes, floor: int) -> None:
+        """Apply it; the dead stay forgotten, and who dies by it is forgotten at once."""
+        effects = [
+            one
+            for one in writes.effects
+            if self._is_known(one) or not is_forgotten(one.cells, floor)
+        ]
+        self._batch.workspace.perform(writes._replace(effects=effects))
+        for one in effects:
+            if one.key.kind == "memory":
+                self._batch.drop(one.key.key, floor)
 
     def _check_known(self, cursor: _Cursor, entry: Entry) -> None:
         place = (entry.origin, entry.seq)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from app.domain.errors import EntryRefusedError
+from app.log.forgetting import FLOOR, MARGIN, floor_of, is_forgotten, latest_stamp
 from app.log.hlc import HlcTooFarAheadError, parse_stamp, wall_milliseconds
 from app.log.kinds.effect import Vector, refuse
 from app.log.kinds.embedding import vector_of
 from app.log.names import claim_of
-from app.log.whole import latest_stamp, opened_state
+from app.log.whole import opened_state
 from app.store.protocol import Needs
 from app.store.writing.statements import Change
 
@@ -84,10 +85,14 @@ class JoinJob:
         self.changed = 0
         for key, cells in self.opened.states:
             batch.turns.step()
+            # A floor was set by an entry so much later, whose stamp counts as seen.
+            floor = floor_of(cells) + MARGIN if key == FLOOR else 0
             try:
-                batch.observe(latest_stamp(cells))
+                batch.observe(max(latest_stamp(cells), floor))
             except HlcTooFarAheadError:
                 _LOGGER.warning("%s %s is left out: its stamp lies in the future", *key)
+                continue
+            if key.kind == "memory" and is_forgotten(cells, batch.floor(latest_stamp(cells))):
                 continue
             before = batch.workspace.cells(key)
             batch.workspace.adopt(key, cells)

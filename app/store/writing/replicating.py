@@ -11,8 +11,9 @@ from app.log.hlc import HLC_MAX
 from app.log.projection import Snapshot, snapshot
 from app.log.state import EntityKey
 from app.store.protocol import NO_VETOES
-from app.store.writing import log_reads, members, state_reads
+from app.store.writing import forgetting, log_reads, members, state_reads
 from app.store.writing.aside import RetryJob
+from app.store.writing.dropping import DropJob
 from app.store.writing.foreign import ForeignJob
 from app.store.writing.joining import JoinJob
 from app.store.writing.log_tail import LogTail
@@ -158,9 +159,9 @@ class ReplicatingStore(SubmittingStore):
         return cast("ForeignOutcome", outcome)
 
     @override
-    async def retry_quarantine(self) -> int:
-        """Apply entries whose future has come."""
-        return cast("int", await self._submissions.run(RetryJob))
+    async def retry_quarantine(self, *, is_new_release: bool = False) -> int:
+        """Apply entries whose time has come."""
+        return cast("int", await self._submissions.run(lambda done: RetryJob(done, is_new_release)))
 
     @override
     async def renew_origin(self, reason: EpochReason, used_epochs: Mapping[str, int]) -> str:
@@ -176,6 +177,8 @@ class ReplicatingStore(SubmittingStore):
             "int", await self._submissions.run(lambda done: TruncateJob(floors, done, before))
         ):
             forgotten += step
+        if forgotten:
+            self._tail.forget()
         return forgotten
 
     @override
@@ -199,6 +202,23 @@ class ReplicatingStore(SubmittingStore):
     async def mend(self, rows: Sequence[State]) -> int:
         """Put states in the place of damaged rows."""
         return cast("int", await self._submissions.run(lambda done: MendJob(rows, done)))
+
+    @override
+    async def drop_states(self, rows: Sequence[StateRow]) -> int:
+        """Take away memories that every other node has forgotten."""
+        return cast("int", await self._submissions.run(lambda done: DropJob(rows, done)))
+
+    @override
+    async def tombstone_floor(self) -> int:
+        """The clock below which the dead are forgotten."""
+        return await self._read(forgetting.tombstone_floor)
+
+    @override
+    async def oldest_tombstones(self, below: int, limit: int) -> Sequence[int]:
+        """The clocks of the oldest deaths."""
+        return await self._read_long(
+            lambda reader: forgetting.oldest_tombstones(reader, below, limit)
+        )
 
     @override
     async def note_cursors(self, cursors: Mapping[str, Mapping[str, int]]) -> None:

@@ -18,6 +18,7 @@ from app.domain.timestamps import format_instant
 from app.log import drafts
 from app.log.entry import Draft
 from app.log.names import Name
+from app.log.state import EntityKey
 from app.store import schema
 from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.connection import PostgresOptions
@@ -214,7 +215,8 @@ class Put:
     def decide(self, view: View) -> Decided[Memory]:
         if self.error is not None:
             raise self.error
-        return Decided(_shown(self.row.id), [drafts.store(self.row, "alice")])
+        is_new = view.cells(EntityKey("memory", self.row.id)) is None
+        return Decided(_shown(self.row.id), [drafts.store(self.row, "alice", is_new=is_new)])
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,7 @@ PAYLOADS: dict[str, st.SearchStrategy[dict[str, Value]]] = {
     "member": _fixed(
         {"node_id": words, "state": st.sampled_from(("joined", "left")), "detail": json_values}
     ),
+    "forget": _fixed({"below": st.just(0)}),
     "standard_set": _fixed(
         {
             "namespace": namespaces,

@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 
 from app.domain.errors import EntryRefusedError
 from app.log.canonical import Value
+from app.log.forgetting import latest_stamp
 from app.log.hlc import Stamp
 from app.log.kinds import KINDS
 from app.log.kinds.links import link_key
 from app.log.registers import Written
 from app.log.state import EntityKey, encode_state
-from app.log.whole import latest_stamp, opened_state
+from app.log.whole import opened_state
 from tests.unit.log.strategies import said
 from tests.unit.log.test_merge_laws import shelf_of
 

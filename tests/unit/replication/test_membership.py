@@ -9,7 +9,7 @@ from app.replication.ports import UntrustedPeerError
 from tests.unit.replication.cluster import Cluster, Node, settle
 from tests.unit.replication.virtual_time import virtual
 
-HORIZON = 60.0
+HORIZON = 30.0
 QUICK = {"members_seconds": 1.0, "housekeeping_seconds": 5.0, "horizon_seconds": HORIZON}
 
 
@@ -99,7 +99,7 @@ async def test_who_is_silent_beyond_the_horizon_is_expired_by_one_node(
     (silent,) = (
         one
         for one in (await a.running.status()).members
-        if one.silent_seconds and one.silent_seconds > 30
+        if one.silent_seconds and one.silent_seconds > 15
     )
     assert silent.identity == "host:c"
     await settle(20)
