@@ -6,11 +6,15 @@ import os
 import secrets
 import time
 import uuid
+from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_ID_BYTES: Final = 16
+_IDS_A_DRAW: Final = 256
 
 
 class SystemClock:
@@ -24,10 +28,29 @@ class SystemClock:
 
 
 class SystemIds:
-    """Random identifiers from the operating system."""
+    """Random identifiers from the operating system. May be used by several threads.
+
+    Bytes for many are drawn at once: each draw gives up the interpreter lock, and a writer that is
+    at work keeps it for a while.
+    """
+
+    def __init__(self) -> None:
+        self._drawn: deque[bytes] = deque()
+        self._process = os.getpid()
 
     def uuid4(self) -> str:
-        return str(uuid.uuid4())
+        if self._process != os.getpid():  # a fork must not give out what its parent does
+            self._drawn, self._process = deque(), os.getpid()
+        try:
+            drawn = self._drawn.popleft()
+        except IndexError:
+            drawn, *more = _cut(os.urandom(_IDS_A_DRAW * _ID_BYTES))
+            self._drawn.extend(more)
+        return str(uuid.UUID(bytes=drawn, version=4))
+
+
+def _cut(drawn: bytes) -> list[bytes]:
+    return [drawn[at : at + _ID_BYTES] for at in range(0, len(drawn), _ID_BYTES)]
 
 
 class SystemRandomness:
