@@ -19,7 +19,7 @@ from app.api.raw import read_body, refuse, replayed, reply_with
 from app.domain.errors import AiMemoryError
 from app.replication.durability import Durability, Outcome
 from app.services.idempotency import KEY_CHARACTERS_MAX, Repeatable
-from app.store.writing.written import WRITTEN, Written
+from app.store.writing.written import written_now
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -135,18 +135,9 @@ class Durable:
             raise ApiError(400, f"X-Durability is one of {words}", code="INVALID_INPUT") from None
 
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send, needed: int) -> None:
-        written = Written()
-        answer = await self._run(scope, receive, written)
+        written, answer = written_now(), _Answer()
+        await self._app(scope, receive, answer.take)
         await self._settle(scope, send, answer, written.runs, needed)
-
-    async def _run(self, scope: HTTPScope, receive: Receive, written: Written) -> _Answer:
-        answer = _Answer()
-        token = WRITTEN.set(written)
-        try:
-            await self._app(scope, receive, answer.take)
-        finally:
-            WRITTEN.reset(token)
-        return answer
 
     async def _settle(
         self,
@@ -197,8 +188,12 @@ class Durable:
             if kept is not None:
                 await self._again(scope, send, needed, request, kept)
                 return
-            written = Written(idempotency=self._answers.claim(request))
-            answer = await self._run(scope, replayed(body, receive), written)
+            written, answer = written_now(), _Answer()
+            written.idempotency = self._answers.claim(request)
+            try:
+                await self._app(scope, replayed(body, receive), answer.take)
+            finally:
+                written.idempotency = None
             if written.runs and answer.status < _ERROR:
                 origin, seqs = written.runs[-1]
                 await self._answers.keep(

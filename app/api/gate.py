@@ -15,7 +15,8 @@ from app.api.identity import is_control
 from app.api.limits import BodyLimit
 from app.api.seen import TOKEN_HEADER
 from app.replication.http_transport import FED_PREFIX
-from app.store.consistency import Exchange, exchanging
+from app.store.consistency import having_seen
+from app.store.writing.written import Written, noting
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -53,7 +54,7 @@ class Gate:
         cast("MutableMapping[str, object]", scope)[REQUEST_ID] = request.id
         try:
             async with asyncio.timeout(request.seconds) as request.deadline:
-                with exchanging(request.exchange):
+                with noting(request.written), having_seen(request.token):
                     await self._within(request, scope, receive)
         except TimeoutError:
             # Ours: the router answers every other one. After the first byte there is no status
@@ -102,7 +103,6 @@ class _Request:
         "_send",
         "body_bytes",
         "deadline",
-        "exchange",
         "given_id",
         "has_body",
         "has_no_reply_body",
@@ -110,6 +110,8 @@ class _Request:
         "key",
         "seconds",
         "started",
+        "token",
+        "written",
     )
 
     def __init__(self, scope: Scope, send: Send, seconds: float) -> None:
@@ -120,7 +122,8 @@ class _Request:
         self.id = ""
         self.given_id: str | None = None
         self.key: bytes | None = None
-        self.exchange = Exchange()
+        self.token: str | None = None
+        self.written = Written()
         self.has_body = False
         self.has_no_reply_body = False
         self.body_bytes: int | None = None
@@ -135,7 +138,7 @@ class _Request:
             elif name == b"x-request-id" and _REQUEST_ID_FORM.fullmatch(value):
                 self.given_id = value.decode("ascii")
             elif name == TOKEN_HEADER:
-                self.exchange.token = value.decode("latin-1")
+                self.token = value.decode("latin-1")
 
     async def send(self, message: Message) -> None:
         """Pass a message on; the first one gets the headers that every reply has."""
@@ -144,7 +147,7 @@ class _Request:
             headers = list(message["headers"])
             headers.append((b"x-request-id", self.id.encode("ascii")))
             headers.append(_VARY)
-            token = self.exchange.new_token
+            token = self.written.token
             if token is not None:
                 headers.append((TOKEN_HEADER, token.encode("ascii")))
             message["headers"] = headers

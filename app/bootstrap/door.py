@@ -7,6 +7,7 @@ no key and runs no loop for a mesh until somebody who has it for a peer calls.
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ class MeshDoor:
         """
         async with self._opening:
             if self.mesh is None:
-                mesh = await self._stack.enter_async_context(self._make())
+                # The tasks of the mesh outlive the request that it may begin with.
+                entering = self._stack.enter_async_context(self._make())
+                mesh = await asyncio.create_task(entering, context=Context())
                 self._joined(mesh)
                 self.mesh = mesh
             return self.mesh

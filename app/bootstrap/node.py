@@ -235,11 +235,17 @@ def _loops(node: Node) -> list[tuple[str, Coroutine[object, object, None]]]:
     if node.plan.role == SERVE:
         loops.append(("gc", _every(GC_SECONDS, services.maintenance.collect)))
         loops.append(("answers", _every(GC_SECONDS, services.idempotency.forget)))
-        loops.append(("quarantine", _every(QUARANTINE_SECONDS, store.retry_quarantine)))
+        loops.append(("quarantine", _retry(store)))
         loops.append(("warm", _every(WARM_SECONDS, store.refresh, at_once=True)))
         if store.graph_backend is not None:
             loops.append(("graph", _every(GRAPH_SECONDS, store.follow_graph, at_once=True)))
     return loops
+
+
+async def _retry(store: Store) -> None:
+    """Let in what waited: at a boot also what an older release may not have understood."""
+    await _once(lambda: store.retry_quarantine(is_new_release=True))
+    await _every(QUARANTINE_SECONDS, store.retry_quarantine)
 
 
 async def _every(

@@ -118,6 +118,9 @@ class Metrics:
         self.quorum_ack_seconds = self._histogram(
             "quorum_ack_seconds", "Time from the local commit to the last copy asked for."
         )
+        self.apply_seconds = self._histogram(
+            "apply_seconds", "Time from a peer's entries, checked, to their commit here."
+        )
         self.replication_lag_entries = self._gauge(
             "replication_lag_entries", "Entries here that a peer lacks.", "peer"
         )

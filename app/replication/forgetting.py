@@ -117,17 +117,16 @@ class Forgetting:
         Raises:
             StoreUnavailableError: the store cannot be read or written.
         """
-        while self._membership.is_in_charge():
-            old = await self._store.oldest_tombstones(await self._below(), DROPPED_AT_ONCE)
-            if not old:
+        is_more = True
+        while is_more and self._membership.is_in_charge():
+            below = await self._below()
+            old = await self._store.oldest_tombstones(below, DROPPED_AT_ONCE)
+            is_more = len(old) == DROPPED_AT_ONCE
+            if is_more:
+                below = old[-1] + 1  # all of one entry go together, however many it names
+            if not old or below <= await self._store.tombstone_floor():
                 return
-            # All of one entry go together, however many it names.
-            below = old[-1] + 1
-            if below <= await self._store.tombstone_floor():
-                return
-            await self._store.submit(
-                Say(drafts.forget(below, f"node:{self._here.node_id}")),
-            )
+            await self._store.submit(Say(drafts.forget(below, f"node:{self._here.node_id}")))
             self.counts.entries += 1
             self.counts.tombstones += len(old)
             _LOGGER.info("%d tombstones are dropped", len(old))
@@ -141,7 +140,8 @@ class Forgetting:
         """
         options, now_ms = self._options, self._now_ms()
         kept = options.horizon_seconds + 2 * options.housekeeping_seconds
-        below = pack(max(0, min(now_ms - round(kept * 1_000), self._settled_ms))) - MARGIN
+        below = pack(max(0, min(now_ms - round(kept * 1_000), self._settled_ms)))
+        below -= max(MARGIN, pack(options.max_offset_ms))
         for head in await self._store.heads():
             if head.seq > head.floor:
                 run = await self._store.log_run(head.origin, head.floor, 1)

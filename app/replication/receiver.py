@@ -6,6 +6,7 @@ are said to be of, who vouches for them, and what their author may write.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -73,6 +74,8 @@ class Receiver:
         self.counts = Received()
         self.holed: Callable[[], None] = lambda: None
         """Called after entries came whose payloads are gone."""
+        self.timed: Callable[[float], None] = lambda _: None
+        """Called with the seconds that the store took for a batch."""
 
     async def take(self, runs: Sequence[Run], sender: str) -> Taken:
         """Append runs that the node `sender` handed over.
@@ -95,9 +98,12 @@ class Receiver:
         self.counts.runs += len(runs)
         self.counts.entries += len(batch.entries)
         if batch.entries:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
             outcome = await self._store.append_foreign(
                 batch.entries, signed=batch.signed, vetoes=batch.vetoes
             )
+            self.timed(loop.time() - began)
             self._here.moved(outcome.decided_up_to)
             taken.decided_up_to.update(outcome.decided_up_to)
             taken.refused += [Refused(one.origin, one.seq, one.code) for one in outcome.refused]

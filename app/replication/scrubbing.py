@@ -7,7 +7,6 @@ Nobody votes: a state that has its hash is sound, whatever others hold.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -17,6 +16,7 @@ from app.log.state import EntityKey
 from app.replication.messages import Method, States, StatesAsked
 from app.replication.ports import PeerCallError
 from app.replication.quorum import Reach
+from app.replication.waiting import Bell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,12 +52,17 @@ class Scrubbing:
         self._here = here
         self._scopes = scopes
         self._lanes = lanes
+        self._bell = Bell()
         self.counts = Scrubbed()
 
+    def begin(self) -> None:
+        """Scrub now, or once more if that is what is being done."""
+        self._bell.ring()
+
     async def run(self) -> None:
-        """Scrub once a day, for ever."""
+        """Scrub once a day and whenever somebody asks, for ever."""
         while True:
-            await asyncio.sleep(SCRUB_SECONDS)
+            await self._bell.wait(SCRUB_SECONDS)
             try:
                 await self.scrub()
             except AiMemoryError as error:

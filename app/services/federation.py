@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.store.protocol import Store
 
 
+_NO_MESH: Final = "this node is none of a mesh, or is not running"
 LEAVING_MEANS: Final = (
     "Its peers keep nothing for this node any more and it sends and takes nothing. It keeps its"
     " memories and serves them, and its writes wait for nobody. Take away --quorum-peers before the"
@@ -44,6 +45,7 @@ class FederationService:
     def join(self, mesh: Mesh, met: asyncio.Task[None], trust: PeerTrust | None = None) -> None:
         """The node has peers; `met` is done when each was tried once."""
         self.mesh, self._met = mesh, met
+        mesh.receiver.timed = self._metrics.apply_seconds.observe
         self.peers = PeerService(trust, mesh.trust_changed)
 
     async def met(self) -> None:
@@ -92,6 +94,18 @@ class FederationService:
         here = self.mesh.here
         return {origin: here[origin] for origin, seq in clock.items() if here[origin] < seq}
 
+    def scrub(self, caller: Caller) -> None:
+        """Let this node hash all that it stores now, and mend what it can, as it does daily.
+
+        Raises:
+            AdminRequiredError: the caller is no admin.
+            FeatureMissingError: this node is none of a mesh, so nobody has what it lost.
+        """
+        caller.require_admin()
+        if self.mesh is None:
+            raise FeatureMissingError(_NO_MESH)
+        self.mesh.scrubbing.begin()
+
     async def status(self) -> MeshStatus | None:
         """The mesh now; None without peers."""
         return None if self.mesh is None else await self.mesh.status()
@@ -106,7 +120,7 @@ class FederationService:
         """
         caller.require_admin()
         if self.mesh is None:
-            raise FeatureMissingError("this node is none of a mesh, or is not running")
+            raise FeatureMissingError(_NO_MESH)
         await self.mesh.leave()
         return self.mesh
 

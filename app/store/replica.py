@@ -284,8 +284,11 @@ class Replica(ABC):
         """
 
     @abstractmethod
-    async def retry_quarantine(self) -> int:
-        """Apply entries that were put aside for a future stamp whose time has come; how many."""
+    async def retry_quarantine(self, *, is_new_release: bool = False) -> int:
+        """Apply entries that were put aside for a future stamp whose time has come; how many.
+
+        With `is_new_release` what could not be understood is tried again, too.
+        """
 
     @abstractmethod
     async def quarantined(self, limit: int) -> Sequence[QuarantinedRow]:

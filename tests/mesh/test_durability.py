@@ -126,6 +126,39 @@ def test_w30_a_node_that_lacks_what_its_client_saw_says_so(client: httpx.Client)
     assert read.json()["known"][origin] >= stored.json()["seq"]
 
 
+def test_w41_metrics_tell_of_copies_and_peers(fleet: Fleet, client: httpx.Client):
+    """W41: nothing measured how far peers are, or what a quorum costs."""
+    before = scraped(client)
+    assert client.post(MEMORIES, json=memory("measured")).status_code == 201
+    wait_until_equal(fleet)
+    here = scraped(client)
+    assert changed(before, here, "quorum_ack_seconds_count") == 1
+    assert changed(before, here, 'replication_quorum_ack_total{result="ok"}') == 1
+    ups = {name: value for name, value in here.items() if name.startswith("ai_memory_peer_up{")}
+    assert list(ups.values()) == [1, 1]
+    for series in ("replication_lag_entries", "replication_lag_seconds", "digest_mismatch"):
+        found = [one for name, one in here.items() if name.startswith(f"ai_memory_{series}{{")]
+        assert found == [0, 0], series
+    with client_of(fleet, fleet["node-b"]) as other:
+        there = scraped(other)
+    assert there["ai_memory_apply_seconds_count"] > 0
+    assert there["ai_memory_federation_received_entries"] > 0
+    assert there["ai_memory_quarantine_depth"] == 0
+
+
+def scraped(client: httpx.Client) -> dict[str, float]:
+    """Series with its labels → value."""
+    lines = client.get("/metrics").text.splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {series: float(value) for series, _, value in pairs}
+
+
+def changed(before: dict[str, float], after: dict[str, float], series: str) -> float:
+    """By how much one grew."""
+    name = f"ai_memory_{series}"
+    return after[name] - before.get(name, 0)
+
+
 def test_an_unknown_durability_is_refused_and_writes_nothing(client: httpx.Client):
     reply = client.post(MEMORIES, json=memory("some"), headers={"X-Durability": "some"})
     assert reply.status_code == 400

@@ -233,6 +233,17 @@ async def test_several_nodes_log_and_one_follows(graphs: Graphs, age, ask: Ask):
     assert in_step(graphs, ask)
 
 
+async def test_what_the_graph_has_not_shown_yet_is_not_cut_off_the_log(graphs: Graphs, age):
+    await put(age, "a", "b")
+    await age.follow_graph()
+    origin = age.identity.origin
+    assert await age.followed() == {origin: 2}
+    await put(age, "c")
+    assert await age.followed() == {origin: 2}
+    await age.follow_graph()
+    assert await age.followed() == {origin: 3}
+
+
 async def test_a_store_that_is_older_than_its_graph_is_shown_whole(
     postgres_database: str, ask: Ask
 ):

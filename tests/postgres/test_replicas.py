@@ -7,11 +7,12 @@ import httpx
 import pytest
 
 from app.domain.errors import StoreUnavailableError
-from app.store.consistency import Exchange, exchanging, may_lag
+from app.store.consistency import having_seen, may_lag
 from app.store.postgres.adapter import PostgresStore
 from app.store.postgres.replicas import REST_SECONDS
 from app.store.protocol import ReplicaReads
 from app.store.sql.filters import MemoryFilter
+from app.store.writing.written import Written, noting
 from tests.contract.store.conftest import START, Put, memory
 from tests.postgres.fixtures import Ask
 from tests.postgres.nodes import Nodes, put, start_over
@@ -40,16 +41,16 @@ def resume(pair: Pair) -> None:
 
 async def shows(node: PostgresStore, memory_id: str, token: str | None = None) -> bool:
     """Whether a read that may lag finds a memory."""
-    with exchanging(Exchange(token)):
+    with having_seen(token):
         return await may_lag(node.get)(memory_id, EVERYTHING) is not None
 
 
 async def written(node: PostgresStore, memory_id: str) -> str:
     """Write a memory; what its client is given for it."""
-    with exchanging(exchange := Exchange()):
+    with noting(Written()) as noted:
         await node.submit(Put(memory(memory_id)))
-    assert exchange.new_token is not None
-    return exchange.new_token
+    assert noted.token is not None
+    return noted.token
 
 
 def counted(node: PostgresStore) -> ReplicaReads:

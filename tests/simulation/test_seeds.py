@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 
 from app.log import epochs
+from app.log.forgetting import MARGIN
+from app.log.hlc import pack
 from app.log.kinds.life import Delete
 from app.log.registers import LastWriter
+from app.replication.forgetting import Forgetting
 from app.replication.guard import OriginGuard
 from app.replication.quorum import Quorum
+from app.replication.truncating import Truncating
 from tests.integration.node import REPOSITORY
 from tests.simulation.world import run_seed
 
@@ -34,6 +38,16 @@ RARE = (
     "pulled",
     "renewals",
     "a name has a loser",
+    "passed absence",
+    "passed long_absence",
+    "passed leaving",
+    "passed joining",
+    "expired",
+    "truncated",
+    "tombstones dropped",
+    "snapshots",
+    "gave way",
+    "quarantine below_tombstones",
 )
 """States that are easy to miss: a run that never reaches them proves little."""
 
@@ -104,6 +118,25 @@ def _forgets_what_it_deleted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Delete, "effects", lambda *_: ())
 
 
+def _cuts_logs_whoever_needs_them(patch: pytest.MonkeyPatch) -> None:
+    """Logs are cut to their ends, whatever members have."""
+
+    async def all_of_it(self: Truncating) -> int:
+        heads = await self._store.heads()
+        return await self._store.truncate_log({one.origin: one.seq for one in heads})
+
+    patch.setattr(Truncating, "truncate", all_of_it)
+
+
+def _forgets_the_dead_too_soon(patch: pytest.MonkeyPatch) -> None:
+    """Tombstones go as soon as an entry may say so, whatever members have."""
+
+    async def at_once(self: Forgetting) -> int:
+        return max(0, pack(self._now_ms()) - MARGIN)
+
+    patch.setattr(Forgetting, "_below", at_once)
+
+
 def run_seeds(folder: Path) -> None:
     for seed in range(MUTANT_SEEDS):
         place = folder / str(seed)
@@ -118,6 +151,8 @@ def run_seeds(folder: Path) -> None:
         _takes_whoever_came_last,
         _goes_on_under_a_used_origin,
         _forgets_what_it_deleted,
+        _cuts_logs_whoever_needs_them,
+        _forgets_the_dead_too_soon,
     ],
 )
 def test_a_broken_mesh_is_found_out(

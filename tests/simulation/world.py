@@ -14,6 +14,7 @@ from app.domain.timestamps import format_instant
 from app.log.entry import Entry
 from app.store.protocol import Receipt
 from app.store.sql.filters import MemoryFilter
+from tests.simulation.ages import KINDS, OPTIONS, Ages
 from tests.simulation.faults import Faults
 from tests.simulation.workload import Intent, Workload
 from tests.unit.replication.cluster import Cluster, Node
@@ -22,6 +23,10 @@ from tests.unit.replication.virtual_time import VirtualLoop
 CLIENTS = 3
 OPERATIONS = 14
 FAULTS = 3
+AGED_EVERY = 5
+"""One in so many lives is long."""
+HEALED_WITHIN = 70.0
+"""Two comparisons of digests."""
 CONVERGE_SECONDS = 120.0
 
 
@@ -86,7 +91,7 @@ class World:
             BrokenPromiseError: something that must hold does not.
         """
         names = "abcde"[: self.random.randrange(2, 5)]
-        await self.cluster.full(names, timeout_seconds=1.0)
+        await self.cluster.full(names, timeout_seconds=1.0, **OPTIONS)
         healthy = self.random.random() < 0.1
         clients = [asyncio.create_task(self._client(no)) for no in range(CLIENTS)]
         if not healthy:
@@ -97,6 +102,8 @@ class World:
         await self.faults.mend()
         await self._settle()
         await self._check(healthy=healthy)
+        if self.seed % AGED_EVERY == 0:
+            await self._age(KINDS[self.seed // AGED_EVERY % len(KINDS)])
         digests = [await node.store.digests() for node in self.cluster.up()]
         self.trace.append(sha256(b"".join(digests[0])).hexdigest())
         await self._scrub()
@@ -165,6 +172,34 @@ class World:
     def _note(self, node: Node, text: str) -> None:
         self.trace.append(f"{asyncio.get_running_loop().time():.6f} {node.name} {text}")
 
+    async def _age(self, kind: str) -> None:
+        ages = Ages(self.cluster, Random(f"ages {self.seed}"))
+        self.states[f"passed {kind}"] += 1
+        await ages.pass_by(kind)
+        await self._settle()
+        nodes = self.cluster.up()
+        digests = [await node.store.digests() for node in nodes]
+        if any(one != digests[0] for one in digests) and kind == "long_absence":
+            # What one node took in time and another too late is told by comparing.
+            self.states["healed by comparing"] += 1
+            await asyncio.sleep(HEALED_WITHIN)
+        shown = {row[0] for row in await self._alike()}
+        if undead := ages.dead & shown:
+            raise BrokenPromiseError(f"deleted and alive after {kind}: {sorted(undead)}")
+        if lost := ages.fresh - shown:
+            raise BrokenPromiseError(f"made and lost after {kind}: {sorted(lost)}")
+        for node in nodes:
+            mesh = node.running
+            self.states["expired"] += mesh.membership.expired
+            self.states["truncated"] += mesh.truncating.counts.entries
+            self.states["tombstones dropped"] += mesh.forgetting.counts.tombstones
+            self.states["snapshots"] += mesh.snapshots.counts.finished
+            self.states["gave way"] += mesh.snapshots.counts.dropped
+            codes = Counter(row.code for row in await node.store.quarantined(100))
+            self.states["quarantine below_tombstones"] += codes["below_tombstones"]
+            if set(codes) - {"fork", "below_tombstones"}:
+                raise BrokenPromiseError(f"{node.name} keeps apart {codes}")
+
     # -- the end -----------------------------------------------------------------------------
 
     async def _settle(self) -> None:
@@ -176,7 +211,8 @@ class World:
         for node in self.cluster.up():
             await node.store.retry_quarantine()
 
-    async def _check(self, *, healthy: bool) -> None:
+    async def _alike(self) -> list[tuple[str, str, str, str]]:
+        """The rows that every node shows."""
         nodes = self.cluster.up()
         digests = [await node.store.digests() for node in nodes]
         if any(one != digests[0] for one in digests):
@@ -184,7 +220,12 @@ class World:
         shown = [sorted([row async for row in _rows(node)]) for node in nodes]
         if any(one != shown[0] for one in shown):
             raise BrokenPromiseError("equal digests, different rows")
-        titles = [(namespace, title) for _, namespace, title, _ in shown[0]]
+        return shown[0]
+
+    async def _check(self, *, healthy: bool) -> None:
+        nodes = self.cluster.up()
+        shown = await self._alike()
+        titles = [(namespace, title) for _, namespace, title, _ in shown]
         if len(set(titles)) < len(titles):
             raise BrokenPromiseError("two rows have one name")
         for node in nodes:
@@ -198,7 +239,7 @@ class World:
             self.states["renewals"] += node.running.guard.renewals
             self.states["pulled"] += node.running.puller.counts.entries
         await self._nothing_lost(nodes)
-        await self._nothing_undead(nodes, {row[0] for row in shown[0]})
+        await self._nothing_undead(nodes, {row[0] for row in shown})
         if any(" ~" in title for _, title in titles):
             self.states["a name has a loser"] += 1
 

@@ -96,6 +96,12 @@ class FederationStatusBody(msgspec.Struct, omit_defaults=True):
     dropped_tombstones: int | None = None
 
 
+class ScrubBody(msgspec.Struct):
+    """Begun; the status tells how it went."""
+
+    state: str = "begun"
+
+
 class PeersBody(msgspec.Struct):
     """Bound peers, and those that wait to be accepted."""
 
@@ -154,6 +160,14 @@ class FederationController(Controller):
     ) -> KnownPeer:
         """What the peer showed and was refused with holds from now on (admins)."""
         return services.federation.peers.accept(caller, data.peer)
+
+    @post("/scrub", status_code=202, summary="Check all stored rows now, and mend them")
+    async def scrub(
+        self, services: NamedDependency[Services], caller: NamedDependency[Caller]
+    ) -> ScrubBody:
+        """What the node does once a day; `scrubs`, `damaged_rows`, `mended_rows` tell (admins)."""
+        services.federation.scrub(caller)
+        return ScrubBody()
 
     @post("/forget", status_code=200, summary="Bind a peer no longer")
     async def forget(

@@ -34,6 +34,11 @@ REMOTE_SECONDS: Final = 5.0
 CRITICAL_EXIT: Final = 2
 _RAW: Final = "needs the database; not asked over HTTP"
 
+_MENDING: Final = (
+    "stored rows are not what was written: a running node with peers mends them once a day,"
+    " and at once after `ai-memory federation scrub`"
+)
+
 
 @verb("doctor")
 @click.option("--remote", metavar="URL", help="Ask a node over HTTP instead.")
@@ -202,7 +207,7 @@ def _scrub(place: StorePlace) -> Section:
     ]
     if report.is_sound:
         return Section("Scrub", Severity.INFO, facts)
-    return Section("Scrub", Severity.CRITICAL, facts, "stored rows are not what was written")
+    return Section("Scrub", Severity.CRITICAL, facts, _MENDING)
 
 
 def _scrubbed(place: StorePlace, report: Callable[[str, int, int], None]) -> ScrubReport:

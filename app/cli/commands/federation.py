@@ -82,6 +82,17 @@ def leave(session: Session) -> None:
     emit(session, reply, f"{reply.get('state')}: {reply.get('node_id')}\n{reply.get('message')}")
 
 
+@verb("scrub")
+def scrub(session: Session) -> None:
+    """Let the running node check all that it stores now, and mend it with its peers' help.
+
+    It does so once a day by itself. `federation status` and the log tell what came of it.
+    """
+    with connect(session) as node:
+        reply = node.call("POST", "/federation/scrub", body={}).body
+    emit(session, reply, "begun; see federation status")
+
+
 def _decide(session: Session, what: str, peer: str) -> None:
     with connect(session) as node:
         reply = node.call("POST", f"/federation/{what}", body={"peer": peer}).body
@@ -184,5 +195,5 @@ def _row(peer: Mapping[str, Json]) -> tuple[str, ...]:
     )
 
 
-for _command in (status, peers, accept, forget, leave):
+for _command in (status, peers, accept, forget, leave, scrub):
     federation.add_command(_command)

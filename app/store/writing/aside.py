@@ -10,7 +10,7 @@ from app.domain.timestamps import format_instant, from_epoch_milliseconds
 from app.log.canonical import decode, encode
 from app.log.entry import Entry, decode_payload, open_entry
 from app.log.hlc import HlcTooFarAheadError, Stamp, wall_milliseconds
-from app.log.quarantine import RefusalCode, passes_cursor
+from app.log.quarantine import BOUND_TO_RELEASE, RefusalCode, passes_cursor
 from app.store.protocol import Needs, Refusal
 from app.store.tables import log_quarantine
 from app.store.writing.statements import Change, Delete, Insert, Keep, Query, Replace, Select
@@ -25,6 +25,9 @@ _RETRIED_MAX: Final = 500
 _DUE: Final = Query(
     "SELECT origin, seq, entry FROM log_quarantine"
     " WHERE retry_at IS NOT NULL AND retry_at <= ? ORDER BY retry_at LIMIT ?"
+)
+_UNDERSTOOD_LATER: Final = Query(
+    "SELECT origin, seq, entry FROM log_quarantine WHERE code = ? ORDER BY origin, seq"
 )
 _NEVER: Final = Change(
     "UPDATE log_quarantine SET retry_at = NULL, detail = ? WHERE origin = ? AND seq = ?"
@@ -72,9 +75,13 @@ def waiting(batch: Batch, places: Sequence[tuple[str, int]]) -> Mapping[tuple[st
 
 @dataclass(slots=True)
 class RetryJob:
-    """Entries that were put aside for a future stamp whose time has come."""
+    """Entries that were put aside and whose time has come.
+
+    With `is_new_release` those, too, that an older release may not have understood.
+    """
 
     done: Callable[[int | Exception], None]
+    is_new_release: bool = False
     applied: int = field(default=0, init=False)
 
     @property
@@ -90,7 +97,10 @@ class RetryJob:
     def run(self, batch: Batch) -> None:
         """Apply what is due; the entries themselves are in the log already."""
         self.applied = 0
-        due = batch.transaction.read(_DUE, (batch.now, _RETRIED_MAX))
+        due = list(batch.transaction.read(_DUE, (batch.now, _RETRIED_MAX)))
+        if self.is_new_release:
+            for code in BOUND_TO_RELEASE:
+                due += batch.transaction.read(_UNDERSTOOD_LATER, (code.value,))
         for origin, seq, stored in due:
             entry = _stored_entry(cast("bytes", stored))
             try:

@@ -159,9 +159,9 @@ class ReplicatingStore(SubmittingStore):
         return cast("ForeignOutcome", outcome)
 
     @override
-    async def retry_quarantine(self) -> int:
-        """Apply entries whose future has come."""
-        return cast("int", await self._submissions.run(RetryJob))
+    async def retry_quarantine(self, *, is_new_release: bool = False) -> int:
+        """Apply entries whose time has come."""
+        return cast("int", await self._submissions.run(lambda done: RetryJob(done, is_new_release)))
 
     @override
     async def renew_origin(self, reason: EpochReason, used_epochs: Mapping[str, int]) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from typing_extensions import override
 
-from app.store.consistency import note_write
 from app.store.protocol import Receipt, Store
 from app.store.writing.batch import CommandJob
 from app.store.writing.expiry import CollectJob
@@ -47,7 +46,6 @@ class Submissions:
         self._writer.put([CommandJob(command, partial(self._answer, future), _key(written))])
         self._run_inline()
         receipt = cast("Receipt[T]", await future)
-        note_write(receipt.origin, receipt.seq)
         if written is not None:
             written.note(receipt.origin, receipt.seqs)
         return receipt
@@ -66,10 +64,8 @@ class Submissions:
         gathered = await asyncio.gather(*futures, return_exceptions=True)
         found = cast("list[Receipt[T] | Exception]", gathered)
         for one in found:
-            if isinstance(one, Receipt):
-                note_write(one.origin, one.seq)
-                if written is not None:
-                    written.note(one.origin, one.seqs)
+            if isinstance(one, Receipt) and written is not None:
+                written.note(one.origin, one.seqs)
         return found
 
     async def run(self, make: Callable[[Done], Job | Renewal]) -> object:

@@ -1,14 +1,21 @@
 """What a request wrote, for whoever answers it: copies are awaited once, for all of it.
 
-The surface sets `WRITTEN` before it hands a request on and looks at it afterwards. Tasks that the
+The surface runs each request within `noting` and looks at what was noted afterwards. Tasks that the
 request starts inherit it; what outlives requests must be started outside of one.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from app.log.causal import token_of
+from app.log.cursor import VectorClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(slots=True, eq=False)
@@ -39,5 +46,35 @@ class Written:
         if seqs:
             self.runs.append((origin, seqs))
 
+    @property
+    def token(self) -> str | None:
+        """What stands for it to a client; None if nothing was written."""
+        ends: dict[str, int] = {}
+        for origin, seqs in self.runs:
+            ends[origin] = max(seqs[-1], ends.get(origin, 0))
+        return token_of(VectorClock(ends)) if ends else None
+
 
 WRITTEN: Final[ContextVar[Written | None]] = ContextVar("written", default=None)
+
+
+@contextmanager
+def noting(written: Written) -> Iterator[Written]:
+    """Whatever is written within is noted there."""
+    before = WRITTEN.set(written)
+    try:
+        yield written
+    finally:
+        WRITTEN.reset(before)
+
+
+def written_now() -> Written:
+    """What the request that runs has written so far.
+
+    Raises:
+        LookupError: this is no request's task.
+    """
+    found = WRITTEN.get()
+    if found is None:
+        raise LookupError("nothing is noted here")
+    return found

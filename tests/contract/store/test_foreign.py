@@ -1,7 +1,9 @@
 """What a store promises about a peer's entries: convergence, quarantine, no forks."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +12,8 @@ from app.domain.timestamps import format_instant
 from app.log import drafts
 from app.log.entry import GENESIS_HASH, Draft, Entry, open_entry, seal
 from app.log.hlc import pack
+from app.log.kinds import KINDS
+from app.log.kinds.effect import Effect, refuse
 from app.store.protocol import Command, Store
 from app.store.sql.filters import MemoryFilter
 from app.store.sqlite.adapter import SqliteStore
@@ -115,6 +119,28 @@ async def test_what_waited_for_its_time_is_applied_when_it_comes(
     assert await store.retry_quarantine() == 1
     assert [one.id for one in (await store.oldest_first(EVERYTHING, 9, 0)).memories] == ["p1"]
     assert await store.retry_quarantine() == 0
+
+
+async def test_what_an_older_release_did_not_understand_is_applied_by_a_newer_one(
+    store: TestedStore, monkeypatch: pytest.MonkeyPatch
+):
+    """The older one knows the kind, and not the register that the entry writes."""
+
+    class Older:
+        name = "store"
+
+        def effects(self, *_: object) -> Sequence[Effect]:
+            raise refuse("an unknown register")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("app.log.workspace.KINDS", {**KINDS, "store": Older()})
+        await store.append_foreign(peer_chain(stored("p1")))
+        assert await store.retry_quarantine(is_new_release=True) == 0
+    assert await store.retry_quarantine() == 0
+    assert await rows(store) == []
+    assert await store.retry_quarantine(is_new_release=True) == 1
+    assert [one.id for one in (await store.oldest_first(EVERYTHING, 9, 0)).memories] == ["p1"]
+    assert await store.quarantined_count() == 0
 
 
 async def test_a_second_history_of_a_number_is_a_fork_and_changes_nothing(store: TestedStore):

@@ -7,11 +7,13 @@ import pytest
 
 from app.domain.timestamps import format_instant
 from app.log import drafts
+from app.log.causal import read_token
+from app.log.cursor import VectorClock
 from app.log.entry import GENESIS_HASH, Draft, Entry, follows, seal
 from app.log.hlc import pack
 from app.store.protocol import LogTruncatedError, OriginHead, SignedHead, Veto
 from app.store.sql.filters import MemoryFilter
-from app.store.writing.written import WRITTEN, Written
+from app.store.writing.written import Written, noting
 from tests.contract.store.conftest import (
     START,
     Put,
@@ -175,15 +177,14 @@ async def test_what_is_heard_of_can_be_read(store: TestedStore):
 
 
 async def test_a_request_knows_what_it_wrote(store: TestedStore):
-    written = Written()
-    WRITTEN.set(written)
-    first = await store.submit(Put(memory("m1")))
-    await store.submit_all([Put(memory(f"n{number}")) for number in range(3)])
-    WRITTEN.set(None)
+    with noting(Written()) as written:
+        first = await store.submit(Put(memory("m1")))
+        await store.submit_all([Put(memory(f"n{number}")) for number in range(3)])
     await store.submit(Put(memory("elsewhere")))
     origin = store.identity.origin
     assert list(first.seqs) == [1]
     assert written.runs == [(origin, range(number, number + 1)) for number in range(1, 5)]
+    assert read_token(written.token or "") == VectorClock({origin: 4})
 
 
 # --- what is refused stays refused -------------------------------------------------------------

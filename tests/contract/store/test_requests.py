@@ -10,7 +10,7 @@ from app.domain.errors import ConflictError, IdempotencyKeyTakenError
 from app.domain.memory import Memory
 from app.store.protocol import Receipt
 from app.store.sql.records import IdempotencyRow
-from app.store.writing.written import WRITTEN, IdempotencyKey, Written
+from app.store.writing.written import IdempotencyKey, Written, noting
 from tests.contract.store.conftest import (
     Change,
     Put,
@@ -26,12 +26,8 @@ SOON = "2026-06-02T12:00:00.000000+00:00"
 
 @contextmanager
 def request(key: str = "k1", actor: str = "alice", expires_at: str = SOON) -> Iterator[Written]:
-    written = Written(IdempotencyKey(key, actor, b"fingerprint", expires_at))
-    token = WRITTEN.set(written)
-    try:
+    with noting(Written(IdempotencyKey(key, actor, b"fingerprint", expires_at))) as written:
         yield written
-    finally:
-        WRITTEN.reset(token)
 
 
 async def test_a_requests_key_is_bound_to_what_it_wrote(stores: Stores):

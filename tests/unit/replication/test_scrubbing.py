@@ -1,10 +1,15 @@
 """What is changed behind the node's back is found, alarmed and put right (weakness W17)."""
 
+import asyncio
 import logging
 
 import pytest
 
+from app.domain.errors import AdminRequiredError, FeatureMissingError
+from app.observability.metrics import Metrics
 from app.replication.scrubbing import SCRUB_SECONDS
+from app.services.caller import Caller
+from app.services.federation import FederationService
 from tests.unit.replication.cluster import Cluster, Node, settle
 from tests.unit.replication.test_comparing import equal, sql
 from tests.unit.replication.virtual_time import virtual
@@ -85,3 +90,26 @@ async def test_a_sound_store_is_scrubbed_daily_without_an_alarm(
     await settle(SCRUB_SECONDS + 1)
     assert (await a.running.status()).scrubbed.scrubs == 1
     assert "the store is sound: 1 rows" in caplog.text
+
+
+@virtual
+async def test_an_operator_need_not_wait_for_the_daily_scrub(cluster: Cluster):
+    a, b = await cluster.full("ab")
+    await a.write_many(10)
+    await cluster.converge()
+    service = FederationService(b.store, Metrics())
+    admin = Caller("operator", is_admin=True)
+    with pytest.raises(FeatureMissingError):
+        service.scrub(admin)
+    met = asyncio.get_running_loop().create_future()
+    met.set_result(None)
+    service.join(b.running, met)  # type: ignore[arg-type] # a task that is done
+    with pytest.raises(AdminRequiredError):
+        service.scrub(Caller("alice"))
+    before = await b.shown("a-4")
+    sql(b, "UPDATE memories SET content = 'forged' WHERE id = 'a-4'")
+    service.scrub(admin)
+    await settle(1)
+    assert await b.shown("a-4") == before
+    scrubbed = (await b.running.status()).scrubbed
+    assert (scrubbed.scrubs, scrubbed.damaged, scrubbed.mended) == (1, 1, 1)
