@@ -147,6 +147,8 @@ def _caught_up(folder: Path, filled: Path, rows: int) -> tuple[float, float, flo
         launched = time.perf_counter()
         mesh.start(LATE)
         before, computed = _rows(mesh), mesh.processor_seconds()
+        if before == rows:
+            raise MeasurementError(f"{rows} rows are too few: all had come at the first look")
         began = time.perf_counter()
         while (found := _rows(mesh)) < rows:
             if time.perf_counter() - began > GIVE_UP_SECONDS:
