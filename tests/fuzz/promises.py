@@ -22,6 +22,8 @@ WITHOUT_FEATURE: Final = frozenset(
         "GET /api/v1/federation/peers",
         "POST /api/v1/federation/accept",
         "POST /api/v1/federation/forget",
+        "POST /api/v1/federation/leave",
+        "POST /api/v1/federation/scrub",
         "POST /api/v1/reembed",
     }
 )
