@@ -29,6 +29,7 @@ HARD_TO_PLEASE = {
     "POST /api/v1/consolidate",
     "PUT /api/v1/agents/{agent_id}/pubkey",
     "POST /api/v1/links/verify",
+    "POST /api/v1/sync/push",
 }
 
 
