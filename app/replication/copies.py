@@ -53,6 +53,11 @@ class Copies:
                 self._futures.pop(wait, None)
                 if wait.verdict is None:  # the client went away
                     self._quorum.give_up(wait, "timeout")
+        if verdict.reason is not None:
+            # Its last copy may have come while this task waited for its turn on a busy loop.
+            late = self._quorum.judge(wait)
+            if late is not None and late.reason is None:
+                verdict = late
         if verdict.reason is None:
             return Outcome(verdict.got, needed)
         return Outcome(verdict.got, needed, verdict.reason, self._describe(wait, began))

@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
+from app.replication.copies import Copies
 from app.replication.durability import Durability, PeerOutcome
 from app.replication.messages import Method
 from app.replication.options import MeshOptions, MeshOptionsError
 from app.replication.ports import Failure, PeerCallError
+from app.replication.quorum import Quorum
 from tests.unit.replication.cluster import Call, Cluster, hours, settle
 from tests.unit.replication.virtual_time import virtual
 
@@ -240,3 +242,17 @@ async def test_a_write_that_nobody_waits_for_any_more_leaves_nothing_behind(clus
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert (await a.running.status()).waiting_writes == 0
+
+
+@virtual
+async def test_a_copy_that_comes_in_the_turn_of_the_timeout_counts(cluster: Cluster):
+    """A busy loop runs the timer first and reads the ack that was there before it after that."""
+    quorum = Quorum("own")
+    quorum.join("sim://b")
+    copies = Copies(quorum, 2.0, lambda *_: ())
+    waiting = asyncio.create_task(copies.wait("a.1", [7], needed=2))
+    await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    loop.call_at(loop.time() + 2.0, lambda: copies.settle(quorum.acked("sim://b", [("a.1", 7)])))
+    outcome = await waiting
+    assert (outcome.got, outcome.reason) == (2, None)
