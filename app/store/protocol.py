@@ -152,7 +152,7 @@ class View(Protocol):
         ...
 
     def same_text(self, text_hash: bytes) -> Sequence[str]:
-        """Ids of live memories with this normalised text."""
+        """Ids of live memories with this normalised text, not all if there are very many."""
         ...
 
 

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
+TWINS_MAX: Final = 16
+"""So many of a text's memories are opened at a store; agents may repeat one thousands of times."""
 _SAME_TEXT: Final = Select(text_duplicates, ("text_hash", "memory_id"), ("text_hash",))
 
 
@@ -138,12 +140,12 @@ class Batch:
         self.quotas.charge(cost, limits)
 
     def same_text(self, text_hash: bytes) -> Sequence[str]:
-        """Ids of live memories with this normalised text."""
+        """Ids of live memories with this normalised text, of the first `TWINS_MAX` that have it."""
         if text_hash not in self._texts:
             self.prefetch_texts([text_hash])
         return [
             memory_id
-            for memory_id in self._texts[text_hash]
+            for memory_id in self._texts[text_hash][:TWINS_MAX]
             if (found := self.snapshot(memory_id)) is not None and found.is_current(self._now)
         ]
 

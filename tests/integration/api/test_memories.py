@@ -187,6 +187,13 @@ async def test_a_text_that_only_looks_different_is_a_near_duplicate(api):
     assert [one.status_code for one in (forced, elsewhere, unseen)] == [201, 201, 201]
 
 
+async def test_a_text_may_be_stored_any_number_of_times_and_its_variants_are_still_found(api):
+    for number in range(80):
+        await stored(api, title=f"beat {number}", content="All is well.")
+    reply = await api.post(MEMORIES, json={"title": "x", "content": "all is WELL"}, headers=ALICE)
+    assert refusal(reply)[0] == 409
+
+
 async def test_a_store_names_memories_with_a_like_title(api):
     first = await stored(api, title="Deploy window on Friday", namespace="ops")
     second = await stored(api, title="Deploy window on Monday", namespace="ops")
