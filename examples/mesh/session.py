@@ -29,6 +29,7 @@ NODES: Final = 4
 AGENTS_PER_NODE: Final = 5
 VICTIM: Final = "node-c"
 STATUS: Final = "/api/v1/federation/status"
+NEWS_SECONDS_MAX: Final = 6.0
 EQUAL_SECONDS_MAX: Final = 120.0
 _LOOK_SECONDS: Final = 0.25
 _LOOKED_UP_AT_ONCE: Final = 20
@@ -68,6 +69,10 @@ class Screen:
         if len(found) < len(self.seen):
             return False
         return all(one.clock == found[0].clock and one.digest == found[0].digest for one in found)
+
+    def all_know(self) -> bool:
+        """Whether each has heard from every other that it has all; idle ones say so slowly."""
+        return all(one is not None and not one.behind for one in self.seen.values())
 
     def __rich__(self) -> Table:
         table = Table(title=f"{self.headline}: {self.written} of {self._total} memories")
@@ -160,12 +165,13 @@ async def _play(fleet: Fleet, options: argparse.Namespace, console: Console) -> 
             screen.headline = "all is written; waiting until all nodes are equal"
             began = time.monotonic()
             equal = await _until(screen.are_equal, EQUAL_SECONDS_MAX)
+            took = time.monotonic() - began
             screen.headline = "all nodes are equal" if equal else "the nodes differ"
+            await _until(screen.all_know, NEWS_SECONDS_MAX if equal else 0)
             watching.cancel()
             live.update(screen)
         console.print(
-            f"{screen.written} memories in {wrote:.1f} s; equal"
-            f" {time.monotonic() - began:.1f} s after the last write"
+            f"{screen.written} memories in {wrote:.1f} s; equal {took:.1f} s after the last write"
             if equal
             else "the nodes did not become equal in time"
         )
