@@ -255,7 +255,7 @@ class Membership:
 
     def _is_even(self) -> bool:
         """Whether some peer has all that is here, and this node all that any peer has."""
-        return not self.parts.puller.lacks and any(
+        return self.parts.puller.is_even and any(
             lane.reach is Reach.UP and lane.is_drained() for lane in self.parts.lanes.values()
         )
 

@@ -92,9 +92,17 @@ class Puller:
         """Rung when a peer no longer has what we lack; see `beyond`."""
 
     def look(self) -> None:
-        """A peer's clock may hold news."""
-        if any(self._here.lacks(lane.peer.clock) for lane in self._lanes.values()):
+        """A peer's clock may hold news, or what was lacking has come by another way."""
+        here = self._here
+        if any(here.lacks(lane.peer.clock) for lane in self._lanes.values()) or any(
+            here[origin] >= lack.target for origin, lack in self.lacks.items()
+        ):
             self._bell.ring()
+
+    @property
+    def is_even(self) -> bool:
+        """Whether nothing lacks here that any peer is known to have."""
+        return all(self._here[origin] >= lack.target for origin, lack in self.lacks.items())
 
     def beyond(self) -> Iterator[tuple[str, int]]:
         """Origins that lack here and that no reachable peer still has from there on."""
