@@ -7,8 +7,8 @@ BIN = $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
 PY = $(BIN)/python
 CODE := $(wildcard app migrations tests bench examples tools)
 SUITES := unit architecture simulation postgres contract integration mesh fuzz faults
-# Their tests share nothing but the server, so they run beside each other; the others count seconds or load.
-SHARED := unit postgres contract integration
+# Their tests share nothing but the server, so they run beside each other; the rest use every core by themselves.
+SHARED := unit postgres contract integration faults
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
