@@ -93,6 +93,8 @@ class _Step:
     reached: dict[int, int] = field(default_factory=dict)
     settled: list[tuple[str, int]] = field(default_factory=list)
     changed: bool = True
+    is_full: bool = False
+    """Whether more may have been there than one step takes."""
 
     def __bool__(self) -> bool:
         return bool(self.reached or self.settled)
@@ -157,7 +159,8 @@ class GraphFollower:
             self._move(connection, shown)
         self._make_anew = False
         self.state = AgeState("age")
-        return True
+        # What was committed meanwhile is left to the next call: small steps under load cost most.
+        return shown.is_full
 
     def _give_up_for_now(self, error: Exception) -> None:
         connection = self._opened()
@@ -239,6 +242,7 @@ class GraphFollower:
             step.reached[one.origin_no] = seq
             if room <= 0:
                 break
+        step.is_full = room <= 0 or len(step.settled) == BATCH_ENTRIES
         self._wait(connection, passed & _aside(connection))
         step.changed = self._shape.show(connection, list(ids), links)
         return step
