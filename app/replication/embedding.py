@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from app.domain.errors import AiMemoryError
+from app.log.kinds.member import JOINED
+from app.replication.enduring import enduring
 from app.replication.here import node_of
 from app.replication.quorum import Reach
 
@@ -33,7 +34,6 @@ SETTLE_SECONDS: Final = 10.0
 """How long after the start own texts wait, at most, for what others made of them meanwhile."""
 _EARLY_LOOK_SECONDS: Final = 0.2
 _LOOKS_A_SILENCE: Final = 4
-_JOINED: Final = "joined"
 
 
 def taker_of(memory_id: str, nodes: Iterable[str]) -> str:
@@ -110,12 +110,9 @@ class EmbeddingDuties:
             await asyncio.sleep(
                 _EARLY_LOOK_SECONDS if is_early else self._silence / _LOOKS_A_SILENCE
             )
-            try:
+            with enduring(_LOGGER, "who left the fleet is not known"):
                 members = await self._store.members()
-            except AiMemoryError as error:
-                _LOGGER.warning("who left the fleet is not known: %s", error.message)
-            else:
-                self._gone = {one.node_id for one in members if one.state != _JOINED}
+                self._gone = {one.node_id for one in members if one.state != JOINED}
             now = self.now()
             if now != last:
                 last = now

@@ -14,11 +14,11 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from app.domain.errors import AiMemoryError
 from app.domain.timestamps import epoch_milliseconds
 from app.log import drafts
 from app.log.forgetting import MARGIN
 from app.log.hlc import pack
+from app.replication.enduring import enduring
 from app.replication.gossip import SEEN
 from app.replication.membership import Say
 
@@ -89,12 +89,8 @@ class Forgetting:
             if loop.time() - forgot_at < self._options.housekeeping_seconds:
                 continue
             forgot_at = loop.time()
-            try:
+            with enduring(_LOGGER, "no tombstones are dropped"):
                 await self.forget()
-            except AiMemoryError as error:
-                _LOGGER.warning("no tombstones are dropped: %s", error.message)
-            except Exception:  # outermost frame: the next time may go well
-                _LOGGER.exception("dropping tombstones failed unexpectedly")
 
     def look(self) -> None:
         """See whether the members have come as far as the mark."""

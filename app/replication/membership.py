@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
-from app.domain.errors import AiMemoryError
 from app.domain.timestamps import epoch_milliseconds, parse_instant
 from app.log import drafts
+from app.log.kinds.member import EXPIRED, JOINED, LEFT
+from app.replication.enduring import enduring
 from app.replication.quorum import Reach
 from app.store.protocol import Decided, Needs
 
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
     from app.store.protocol import MemberRow, Store, View
 
 _LOGGER = logging.getLogger(__name__)
-
-JOINED: Final = "joined"
-LEFT: Final = "left"
-EXPIRED: Final = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +99,8 @@ class Membership:
         """Look now and then, for ever."""
         while True:
             await asyncio.sleep(self.parts.options.members_seconds)
-            try:
+            with enduring(_LOGGER, "the membership is not looked after"):
                 await self.look()
-            except AiMemoryError as error:
-                _LOGGER.warning("the membership is not looked after: %s", error.message)
-            except Exception:  # outermost frame: the next look may go well
-                _LOGGER.exception("looking after the membership failed unexpectedly")
 
     async def look(self) -> None:
         """Note who is in touch, join if it is time to, and expire whoever was silent too long.

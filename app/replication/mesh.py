@@ -8,13 +8,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from app.domain.errors import AiMemoryError
 from app.domain.timestamps import epoch_milliseconds
 from app.replication.answers import AnswerParts, Answers
 from app.replication.comparing import Comparing
 from app.replication.copies import Copies
 from app.replication.durability import PeerOutcome
 from app.replication.embedding import EmbeddingDuties
+from app.replication.enduring import enduring
 from app.replication.forgetting import Forgetting
 from app.replication.gossip import Gossip
 from app.replication.guard import OriginGuard
@@ -200,10 +200,8 @@ class Mesh:
         """Hand what is committed to the peers that can take it, then end every lane."""
         await self._drain(self.options.timeout_seconds if drain_seconds is None else drain_seconds)
         await self.abort()
-        try:
+        with enduring(_LOGGER, "how far peers have come is not saved"):
             await self.gossip.save(self._parts.store)
-        except AiMemoryError as error:
-            _LOGGER.warning("how far peers have come is not saved: %s", error.message)
 
     async def abort(self) -> None:
         """End every lane at once; peers catch up with what they lack when we are back."""
@@ -410,22 +408,18 @@ class Mesh:
     async def _keep_ends(self) -> None:
         while True:
             await self._stale.wait()
-            try:
+            with enduring(_LOGGER, "the ends of the logs are not known"):
                 before = self.here.clock
                 await self.here.refresh()
                 if self.here.clock is not before:
                     self._ring_lanes()
-            except AiMemoryError as error:
-                _LOGGER.warning("the ends of the logs are not known: %s", error.message)
             await asyncio.sleep(_REFRESH_SECONDS)
 
     async def _keep_cursors(self) -> None:
         while True:
             await asyncio.sleep(_SAVE_SECONDS)
-            try:
+            with enduring(_LOGGER, "how far peers have come is not saved"):
                 await self.gossip.save(self._parts.store)
-            except AiMemoryError as error:
-                _LOGGER.warning("how far peers have come is not saved: %s", error.message)
 
     async def _drain(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

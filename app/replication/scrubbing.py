@@ -11,8 +11,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from app.domain.errors import AiMemoryError
 from app.log.state import EntityKey
+from app.replication.enduring import enduring
 from app.replication.messages import Method, States, StatesAsked
 from app.replication.ports import PeerCallError
 from app.replication.quorum import Reach
@@ -63,12 +63,8 @@ class Scrubbing:
         """Scrub once a day and whenever somebody asks, for ever."""
         while True:
             await self._bell.wait(SCRUB_SECONDS)
-            try:
+            with enduring(_LOGGER, "the store is not scrubbed"):
                 await self.scrub()
-            except AiMemoryError as error:
-                _LOGGER.warning("the store is not scrubbed: %s", error.message)
-            except Exception:  # outermost frame: the next one may go well
-                _LOGGER.exception("scrubbing the store failed unexpectedly")
 
     async def scrub(self) -> None:
         """Hash everything, alarm, and mend what can be mended.

@@ -11,9 +11,9 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from app.domain.errors import AiMemoryError
 from app.domain.timestamps import epoch_milliseconds
 from app.log.hlc import pack
+from app.replication.enduring import enduring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,12 +61,8 @@ class Truncating:
         """Truncate now and then, for ever."""
         while True:
             await asyncio.sleep(self._options.housekeeping_seconds)
-            try:
+            with enduring(_LOGGER, "the log is not truncated"):
                 await self.truncate()
-            except AiMemoryError as error:
-                _LOGGER.warning("the log is not truncated: %s", error.message)
-            except Exception:  # outermost frame: the next time may go well
-                _LOGGER.exception("truncating the log failed unexpectedly")
 
     async def truncate(self) -> int:
         """Forget what may be forgotten now; how many entries.

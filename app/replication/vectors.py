@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from app.domain.errors import AiMemoryError
+from app.replication.enduring import enduring
 from app.replication.messages import Method, Vectors, VectorsAsked
 from app.replication.ports import PeerCallError
 from app.replication.quorum import Reach
@@ -70,14 +70,10 @@ class VectorFetching:
         """Look for what lacks, for ever."""
         while self._model is not None:
             await asyncio.sleep(LOOK_SECONDS)
-            try:
+            with enduring(_LOGGER, "vectors are not fetched"):
                 patience = LOOK_SECONDS
                 while await self._fetch(self._model, patience):
                     patience = 0.0  # behind a text that was missed others were, too
-            except AiMemoryError as error:
-                _LOGGER.warning("vectors are not fetched: %s", error.message)
-            except Exception:  # outermost frame: the next look may go well
-                _LOGGER.exception("fetching vectors failed unexpectedly")
 
     async def _fetch(self, model: str, patience: float) -> bool:
         """Fetch a page of what waited for so many seconds; whether there may be more."""

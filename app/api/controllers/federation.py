@@ -7,6 +7,7 @@ from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from app.log.kinds.member import LEFT
 from app.replication.status import MeshStatus, OriginLag, PeerStatus
 from app.services.bundle import Services
 from app.services.caller import Caller
@@ -185,7 +186,7 @@ class FederationController(Controller):
     ) -> LeftBody:
         """Peers wait for this node no longer; it talks to none until it is restarted (admins)."""
         mesh = await services.federation.leave(caller)
-        return LeftBody(mesh.here.node_id, mesh.options.identity, "left", LEAVING_MEANS)
+        return LeftBody(mesh.here.node_id, mesh.options.identity, LEFT, LEAVING_MEANS)
 
 
 def _filled(body: FederationStatusBody, status: MeshStatus) -> FederationStatusBody:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from app.log.canonical import Value
     from app.log.hlc import Stamp
 
-MEMBERSHIPS: Final = frozenset({"joined", "left", "expired"})
+JOINED: Final = "joined"
+LEFT: Final = "left"
+EXPIRED: Final = "expired"
+MEMBERSHIPS: Final = frozenset({JOINED, LEFT, EXPIRED})
 
 
 class Member:
