@@ -12,9 +12,9 @@ import pytest
 
 from app.store.sqlite.identity import sidecar_path
 from tests.faults.waiting import wait_for
+from tests.mesh.fleets import connected
 from tests.mesh.seeing import (
     MEMORIES,
-    allow_admins,
     client_of,
     is_connected,
     status_of,
@@ -32,14 +32,9 @@ CLIENTS = 6
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Three nodes; writes do not wait for copies."""
-    made = Fleet(tmp_path_factory.mktemp("fleet"), FleetOptions(nodes=3, quorum_writes=1))
-    allow_admins(made)
-    try:
-        made.start()
-        wait_for(partial(is_connected, made), "a mesh")
+    options = FleetOptions(nodes=3, quorum_writes=1)
+    with connected(tmp_path_factory.mktemp("fleet"), options) as made:
         yield made
-    finally:
-        made.close()
 
 
 def stored(client: httpx.Client, title: str) -> str:

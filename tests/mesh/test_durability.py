@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from tests.faults.waiting import wait_for
+from tests.mesh.fleets import connected
 from tests.mesh.seeing import (
     MEMORIES,
-    allow_admins,
     client_of,
     is_connected,
     status_of,
@@ -28,14 +28,9 @@ KNOWN_DEAD_SECONDS_MAX = 0.2
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Three nodes, two copies of each write."""
-    made = Fleet(tmp_path_factory.mktemp("fleet"), FleetOptions(nodes=3, quorum_writes=2))
-    allow_admins(made)
-    try:
-        made.start()
-        wait_for(partial(is_connected, made), "a mesh")
+    options = FleetOptions(nodes=3, quorum_writes=2)
+    with connected(tmp_path_factory.mktemp("fleet"), options) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from tests.faults.waiting import wait_for
+from tests.mesh.fleets import connected
 from tests.mesh.seeing import (
     AGENT,
     MEMORIES,
-    allow_admins,
     client_of,
     is_connected,
     status_of,
@@ -29,14 +29,9 @@ BULK_ROWS = 300
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Three nodes; no write waits for a copy."""
-    made = Fleet(tmp_path_factory.mktemp("fleet"), FleetOptions(nodes=3, quorum_writes=0))
-    allow_admins(made)
-    try:
-        made.start()
-        wait_for(partial(is_connected, made), "a mesh")
+    options = FleetOptions(nodes=3, quorum_writes=0)
+    with connected(tmp_path_factory.mktemp("fleet"), options) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture

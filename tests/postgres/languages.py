@@ -13,14 +13,14 @@ LOCALE = "de_DE.UTF-8"
 
 
 def make_german(programs: Programs, target: Path) -> None:
-    """Make the locale that a server needs for it, for `LOCPATH`; skip where nothing can make it."""
+    """Make the locale that a server needs for it, for `LOCPATH`; fail where nothing can make it."""
     root = _root(programs)
     sources = root / "usr/share/i18n"
     maker = (
         root / "usr/bin/localedef" if root != Path("/") else Path(shutil.which("localedef") or "")
     )
     if not (sources / "locales/de_DE").is_file() or not maker.is_file():
-        pytest.skip("the sources of locales (Debian: the package locales) are not here")
+        pytest.fail("the sources of locales are not here: install the package locales (Debian)")
     target.mkdir()
     made = target / LOCALE
     words = [*_loader(root), str(maker), "-i", "de_DE", "-f", "UTF-8", "--no-archive", str(made)]
