@@ -36,6 +36,7 @@ from app.replication.messages import (
 from app.replication.ports import Failure, PeerCallError
 from app.replication.quorum import Reach
 from app.replication.waiting import Bell
+from app.store.replica import LogTruncatedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -89,14 +90,12 @@ class Compared:
     """None: not known, or the peer's scope is limited, so that states are not meant to be equal."""
     at: float | None = None
     """When that was found out. The event loop's time."""
-    is_alarmed: bool = False
 
 
 @dataclass(slots=True)
 class Repaired:
     """Counts since the start."""
 
-    comparisons: int = 0
     undecided: int = 0
     """Comparisons that ended without a verdict: too much was under way."""
     repairs: int = 0
@@ -169,7 +168,6 @@ class Comparing:
         if not self._is_comparable(lane):
             self._known.pop(lane.url, None)
             return True
-        self.counts.comparisons += 1
         undecided = self.counts.undecided
         try:
             await self._compare(lane, quietly=quietly)
@@ -283,7 +281,7 @@ class Comparing:
         for origin, seq in named:
             try:
                 entries = await self._store.log_after(origin, seq - 1, 1)
-            except AiMemoryError:  # forgotten: what it spoke of cannot be told any more
+            except LogTruncatedError:  # forgotten: what it spoke of cannot be told any more
                 continue
             ids.update(one for entry in entries for one in entry.entity_ids)
         return {
@@ -315,10 +313,10 @@ class Comparing:
 
     def _decide(self, lane: Lane, *, is_equal: bool, rows: int = 0) -> None:
         known = self.of(lane.url)
+        was_alarmed = known.is_equal is False
         known.is_equal = is_equal
         known.at = asyncio.get_running_loop().time()
-        if known.is_alarmed == is_equal:
-            known.is_alarmed = not is_equal
+        if was_alarmed == is_equal:
             if is_equal:
                 _LOGGER.info("the states of %s are equal to those here again", lane.url)
             else:

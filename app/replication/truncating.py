@@ -35,7 +35,6 @@ STEP_SECONDS: Final = 0.25
 class Truncated:
     """Counts since the start."""
 
-    runs: int = 0
     entries: int = 0
 
 
@@ -81,7 +80,6 @@ class Truncating:
             if not step:
                 break
             await asyncio.sleep(STEP_SECONDS)
-        self.counts.runs += 1
         self.counts.entries += forgotten
         if forgotten:
             _LOGGER.info("%d entries of the log are forgotten", forgotten)
@@ -91,6 +89,7 @@ class Truncating:
         """Origin → up to where entries may go in the next step, age aside."""
         cursors = self._gossip.cursors
         live = [cursors.get(one, {}) for one in self._membership.live()]
+        members = [cursors.get(one, {}) for one in self._membership.rows]
         followed = await self._store.followed()
         found: dict[str, int] = {}
         for head in await self._store.heads():
@@ -98,7 +97,7 @@ class Truncating:
                 _common(head, live),
                 followed.get(head.origin, head.seq),
                 # Whoever was alone for long must still be able to hand over what it wrote.
-                max((one.get(head.origin, 0) for one in cursors.values()), default=0),
+                max((one.get(head.origin, 0) for one in members), default=0),
             )
             if floor > head.floor:
                 found[head.origin] = min(floor, head.floor + STEP_ENTRIES)

@@ -39,8 +39,6 @@ class Fetched:
     """Counts since the start."""
 
     vectors: int = 0
-    given_up: int = 0
-    """Texts that were embedded here because nobody else did."""
 
 
 class VectorFetching:
@@ -91,7 +89,6 @@ class VectorFetching:
         self.counts.vectors += len(found)
         overdue = {one for one in wanted - found if now - self._waiting[one] >= OVERDUE_SECONDS}
         if overdue:
-            self.counts.given_up += len(overdue)
             _LOGGER.warning("nobody embedded %d texts for long: this node does", len(overdue))
             self._duties.give_up_waiting(overdue)
         return bool(found)

@@ -121,16 +121,11 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
     )
 
 
-def _peers(reply: Mapping[str, Json]) -> list[dict[str, Json]]:
-    peers = reply.get("peers")
-    return [one for one in peers if isinstance(one, dict)] if isinstance(peers, list) else []
-
-
 def _is_well(reply: Mapping[str, Json]) -> bool:
     return not (reply.get("quarantined") or reply.get("warnings")) and all(
         one["state"] in {"up", "same_store"}
         and not (one["lag_entries"] or one["blocked"] or one["clock_is_off"])
-        for one in _peers(reply)
+        for one in rows_of(reply.get("peers"))
     )
 
 
@@ -142,8 +137,8 @@ def _text(reply: Mapping[str, Json]) -> str:
         f"{reply.get('identity')} ({reply.get('origin')}): {nodes}",
         f"digest {reply.get('digest')}",
     ]
-    lines.append(_aligned([_COLUMNS, *(_row(one) for one in _peers(reply))]))
-    if off := [_name(one) for one in _peers(reply) if one.get("clock_is_off")]:
+    lines.append(_aligned([_COLUMNS, *(_row(one) for one in rows_of(reply.get("peers")))]))
+    if off := [_name(one) for one in rows_of(reply.get("peers")) if one.get("clock_is_off")]:
         far = f"further away than {reply.get('max_clock_offset_ms')} ms"
         lines.append(f"clocks {far}: {', '.join(off)}; what is written there ahead of time waits")
     if reply.get("repairs"):

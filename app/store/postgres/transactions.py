@@ -77,13 +77,18 @@ _BROKEN: Final = (psycopg.IntegrityError, psycopg.DataError, codes.ProgramLimitE
 
 # Where in the server a commit waits; unlike the notice's text it is never translated.
 _STANDBY_WAIT: Final = "SyncRepWaitForLSN"
+_CONNECTION_LOST: Final = "the connection was lost while the write was committed"
+_STANDBY_NOT_AWAITED: Final = (
+    "the write is committed, and the wait for a synchronous standby to have it was cancelled"
+)
 
 
 class UncertainCommitError(psycopg.Error):
-    """The connection was lost after a COMMIT was sent and before it was answered.
+    """A COMMIT was sent, and it cannot be told what became of it. `cause` says why, for people."""
 
-    Or the server answered it, and says that a synchronous standby need not have it.
-    """
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 @contextmanager
@@ -92,7 +97,7 @@ def batch_errors(url: PostgresUrl) -> Iterator[None]:
     try:
         yield
     except UncertainCommitError as error:
-        raise BatchError(_uncertain(url)) from error
+        raise BatchError(_uncertain(url, error.cause)) from error
     except _RACES as error:
         raise RaceError(_meaning(error, url)) from error
     except _BROKEN as error:
@@ -110,10 +115,10 @@ def _meaning(error: psycopg.Error, url: PostgresUrl) -> AiMemoryError:
     return _unavailable(meant.message) if lasting else meant
 
 
-def _uncertain(url: PostgresUrl) -> OutcomeUnknownError:
+def _uncertain(url: PostgresUrl, cause: str) -> OutcomeUnknownError:
     return OutcomeUnknownError(
-        f"{url}: the connection was lost while the write was committed, so whether it is stored is"
-        " not known: look, or send it again (a store with on_conflict=merge, which keeps one row)",
+        f"{url}: {cause}, so whether the write stays is not known: look, or send it again"
+        " (a store with on_conflict=merge, which keeps one row)",
         retry_after_seconds=RETRY_AFTER_SECONDS,
     )
 
@@ -248,7 +253,7 @@ def pipelined(connection: psycopg.Connection) -> Iterator[None]:
         roll_back(connection)
         # A connection that still works has rolled back what did not commit.
         if committing and connection.closed and isinstance(error, psycopg.Error):
-            raise UncertainCommitError(str(error)) from error
+            raise UncertainCommitError(_CONNECTION_LOST) from error
         raise
     if commit.statusmessage != "COMMIT":
         # What the server answers to a COMMIT after an error that nobody saw.
@@ -378,7 +383,7 @@ class PostgresTransactions:
         with pipelined(connection):
             yield connection
         if self._is_unreplicated:
-            raise UncertainCommitError("the wait for a synchronous standby was cancelled")
+            raise UncertainCommitError(_STANDBY_NOT_AWAITED)
 
     def _opened(self) -> psycopg.Connection:
         """The connection, in a new transaction. One that was lost while idle is replaced."""

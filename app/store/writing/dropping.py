@@ -45,7 +45,7 @@ class DropJob:
         changed = batch.workspace.changes()
         for row in self.rows:
             batch.turns.step()
-            key = EntityKey(row.kind, row.key)
+            key = EntityKey("memory", row.key)
             cells = batch.workspace.cells(key)
             if cells is None or key in changed or batch.stored.rows[key].row_hash != row.row_hash:
                 continue
